@@ -1,0 +1,1 @@
+"""Quantum-enhanced federated foundation models."""

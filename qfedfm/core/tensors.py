@@ -1,0 +1,113 @@
+"""Named tensors that lie in one contiguous vector.
+
+Shapes: d = number of trainable scalars, K = clients.
+
+Aggregation works on one ``[K, d]`` matrix; names and shapes are a view of it. A :class:`Layout` says
+which slice of the vector is which tensor; its hash is the schema that travels in an update's header.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The names and shapes of float32 tensors in one vector, in order.
+
+    Args:
+        entries: ``(name, shape)`` pairs; names are unique.
+    """
+
+    entries: tuple[tuple[str, tuple[int, ...]], ...]
+
+    @staticmethod
+    def of(tensors: Mapping[str, torch.Tensor]) -> Layout:
+        """Returns the layout of ``tensors`` in their order."""
+        return Layout(tuple((name, tuple(tensor.shape)) for name, tensor in tensors.items()))
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The tensor names, in order."""
+        return tuple(name for name, _ in self.entries)
+
+    @cached_property
+    def slices(self) -> dict[str, tuple[int, int, tuple[int, ...]]]:
+        """Per name, ``(start, stop, shape)`` in the vector."""
+        result, start = {}, 0
+        for name, shape in self.entries:
+            stop = start + math.prod(shape)
+            result[name] = (start, stop, shape)
+            start = stop
+        return result
+
+    @cached_property
+    def size(self) -> int:
+        """The number of scalars d."""
+        return sum(math.prod(shape) for _, shape in self.entries)
+
+    @cached_property
+    def schema(self) -> str:
+        """The hash of names, shapes and dtype, 16 hexadecimal digits."""
+        text = json.dumps([[name, list(shape), "F32"] for name, shape in self.entries])
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def flatten(self, tensors: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Returns the vector of ``tensors``, shape (*clients, d), from tensors (*clients, *shape)."""
+        import torch
+
+        parts = []
+        for name, shape in self.entries:
+            tensor = tensors[name]
+            parts.append(tensor.reshape(*tensor.shape[: tensor.dim() - len(shape)], -1))
+        return torch.cat(parts, dim=-1) if parts else torch.zeros(0)
+
+    def view(self, vector: torch.Tensor) -> FlatTensors:
+        """Returns ``vector`` (*clients, d) under names, as views of shape (*clients, *shape)."""
+        return FlatTensors(vector, self)
+
+    def subset(self, prefix: str) -> Layout:
+        """Returns the layout of the entries whose names start with ``prefix``."""
+        return Layout(tuple(entry for entry in self.entries if entry[0].startswith(prefix)))
+
+
+class FlatTensors(Mapping[str, "torch.Tensor"]):
+    """A mapping of names to views of one vector.
+
+    Args:
+        vector: Shape (*clients, d).
+        layout: What lies where.
+    """
+
+    def __init__(self, vector: torch.Tensor, layout: Layout) -> None:
+        if vector.shape[-1] != layout.size:
+            raise ValueError(f"a vector of {vector.shape[-1]} numbers does not fit a layout of {layout.size}")
+        self.vector = vector
+        self.layout = layout
+
+    def __getitem__(self, name: str) -> torch.Tensor:
+        """Returns the view under ``name``."""
+        start, stop, shape = self.layout.slices[name]
+        return self.vector[..., start:stop].view(*self.vector.shape[:-1], *shape)
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterates over the names in order."""
+        return iter(self.layout.names)
+
+    def __len__(self) -> int:
+        """Returns the number of tensors."""
+        return len(self.layout.entries)
+
+
+def concatenate(layouts: Iterable[Layout]) -> Layout:
+    """Returns one layout after the other."""
+    return Layout(tuple(entry for layout in layouts for entry in layout.entries))
