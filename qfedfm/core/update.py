@@ -58,7 +58,8 @@ class Update:
 
         tensors = {f"delta/{name}": tensor.contiguous() for name, tensor in self.delta.items()}
         tensors |= {f"auxiliary/{name}": tensor.contiguous() for name, tensor in self.auxiliary.items()}
-        return save(tensors, metadata=self._header())
+        message: bytes = save(tensors, metadata=self._header())
+        return message
 
     def _header(self) -> dict[str, str]:
         means = self.metrics
@@ -70,10 +71,7 @@ class Update:
             "schema": self.schema,
             "nonce": self.nonce,
             "metrics": json.dumps(
-                {
-                    n: [_fixed(means.sums[n]), _fixed(means.weights.get(n, 0.0))]
-                    for n in sorted(means.sums)
-                }
+                {n: [_fixed(means.sums[n]), _fixed(means.weights.get(n, 0.0))] for n in sorted(means.sums)}
             ),
         }
 

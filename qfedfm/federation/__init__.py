@@ -1,0 +1,1 @@
+"""Floor 5: one round of federated training, and what a client does in it."""

@@ -1,0 +1,101 @@
+"""The options of a federation and of its clients; each part's own options stand beside the part."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from qfedfm.core.config import Config
+from qfedfm.core.errors import NotBuiltError
+from qfedfm.federation.algorithms import AlgorithmConfig, PlainTraining
+from qfedfm.federation.sampling import SamplerConfig, UniformSampler
+from qfedfm.optim.client import AdamWConfig, OptimizerConfig
+from qfedfm.optim.server import FedAvgStep, ServerOptimizer
+
+Probability = Annotated[float, Field(ge=0, lt=1)]
+
+
+class FaultsConfig(Config):
+    """Clients that fail, drawn from the experiment's seed.
+
+    Args:
+        dropout: Probability that a chosen client does not reply.
+        straggler: Probability that a chosen client is slow.
+        straggler_work: The part of its local steps that a slow client finishes (at least one step).
+    """
+
+    dropout: Probability = 0.0
+    straggler: Probability = 0.0
+    straggler_work: Annotated[float, Field(gt=0, le=1)] = 0.5
+
+
+class FederationConfig(Config):
+    """Rounds, who takes part, and where it runs.
+
+    Args:
+        rounds: How many rounds.
+        cohort: Clients per round; null means all.
+        engine: ``local`` (every client in this process) or ``central`` (one client that holds all data:
+            the baseline, on the same code path).
+        batch_clients: How many head-only clients are trained in one call; null lets the engine decide.
+        evaluate_every: Test after every so many rounds (and always after the last).
+    """
+
+    rounds: Annotated[int, Field(ge=1)] = 5
+    cohort: Annotated[int, Field(ge=1)] | None = None
+    engine: Literal["local", "central"] = "local"
+    sampler: SamplerConfig = UniformSampler()
+    server_optimizer: ServerOptimizer = FedAvgStep()
+    faults: FaultsConfig = FaultsConfig()
+    batch_clients: Annotated[int, Field(ge=1)] | None = None
+    evaluate_every: Annotated[int, Field(ge=1)] = 1
+
+    @field_validator("engine", mode="before")
+    @classmethod
+    def _engine(cls, value: Any) -> Any:
+        if value == "flower":
+            raise NotBuiltError("federation.engine flower is not built yet; use local or central")
+        return value
+
+
+class ClientConfig(Config):
+    """What each client does in a round.
+
+    Args:
+        epochs: Passes over its own data; ignored where ``steps`` is given.
+        steps: Exactly so many steps instead of epochs (the data is passed over as often as needed).
+        batch_size: Examples a step.
+        optimizer: A torch optimizer.
+        algorithm: What the method does differently from plain training.
+        schedule: How the learning rate falls over the rounds.
+        clip_norm: Largest L2 norm of a step's gradient, per client; null for none.
+        keep_optimizer_state: Whether momenta survive from round to round in the client store; such
+            clients are trained one by one.
+    """
+
+    epochs: Annotated[int, Field(ge=1)] = 1
+    steps: Annotated[int, Field(ge=1)] | None = None
+    batch_size: Annotated[int, Field(ge=1)] = 32
+    optimizer: OptimizerConfig = AdamWConfig()
+    algorithm: AlgorithmConfig = PlainTraining()
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    clip_norm: Annotated[float, Field(gt=0)] | None = None
+    keep_optimizer_state: bool = False
+
+    @model_validator(mode="after")
+    def _defined(self) -> ClientConfig:
+        self.algorithm.check(
+            self.optimizer, constant_rate=self.schedule == "constant", clipped=self.clip_norm is not None
+        )
+        return self
+
+    def rate_scale(self, round_number: int, rounds: int) -> float:
+        """Returns the factor on the learning rate in round ``round_number`` (from 0) of ``rounds``."""
+        part = round_number / max(rounds, 1)
+        if self.schedule == "linear":
+            return 1 - part
+        if self.schedule == "cosine":
+            return (1 + math.cos(math.pi * part)) / 2
+        return 1.0

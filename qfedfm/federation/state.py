@@ -1,0 +1,88 @@
+"""The state of a federation between rounds: everything that the next round depends on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from qfedfm.core.random import Streams
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Vectors = Mapping[str, "Tensor"]
+
+
+@dataclass(frozen=True)
+class State:
+    """A value; a round maps one to the next.
+
+    Args:
+        round: Rounds done so far.
+        model: The global model, shape (d,).
+        server: The server optimizer's tensors.
+        aggregator: The aggregation rule's tensors.
+        algorithm: The client algorithm's server vectors, each (d,).
+        rng: The experiment's streams; they carry no state of their own.
+    """
+
+    round: int
+    model: Tensor
+    rng: Streams
+    server: Vectors = field(default_factory=dict)
+    aggregator: Vectors = field(default_factory=dict)
+    algorithm: Vectors = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RoundRecord:
+    """What a round leaves in ``rounds.jsonl``; no wall-clock values.
+
+    Args:
+        round: The round, from 1.
+        cohort: Clients that were asked.
+        participants: Clients whose update was admitted.
+        dropped: Clients that did not reply.
+        stragglers: Clients that finished only a part of their steps.
+        refused: ``(client, reason)`` for each refused update.
+        examples: Training examples that the participants hold.
+        steps: Local steps of all who replied.
+        train: Mean loss and accuracy over the examples that the participants saw.
+        client_loss: Mean training loss per participant.
+        upload_bytes: Bytes of all replies.
+        download_bytes: Bytes sent to the whole cohort.
+        update_norm: L2 norm of the combined difference.
+    """
+
+    round: int
+    cohort: tuple[int, ...]
+    participants: tuple[int, ...]
+    dropped: tuple[int, ...]
+    stragglers: tuple[int, ...]
+    refused: tuple[tuple[int, str], ...]
+    examples: int
+    steps: int
+    train: Mapping[str, float]
+    client_loss: Mapping[int, float]
+    upload_bytes: int
+    download_bytes: int
+    update_norm: float
+
+    def plain(self) -> dict[str, Any]:
+        """Returns the record as one JSON object."""
+        return {
+            "round": self.round,
+            "cohort": list(self.cohort),
+            "participants": list(self.participants),
+            "dropped": list(self.dropped),
+            "stragglers": list(self.stragglers),
+            "refused": [{"client": client, "reason": reason} for client, reason in self.refused],
+            "examples": self.examples,
+            "steps": self.steps,
+            **{f"train_{name}": value for name, value in self.train.items()},
+            "client_loss": {str(client): loss for client, loss in self.client_loss.items()},
+            "upload_bytes": self.upload_bytes,
+            "download_bytes": self.download_bytes,
+            "update_norm": self.update_norm,
+        }

@@ -1,0 +1,269 @@
+"""Local training of one client, or of many at once.
+
+Shapes: K = clients trained together, A = clients still active, S = steps, B = batch, C = classes,
+d = number of trainable scalars.
+
+Clients whose model has a client axis share every call: each tensor carries a leading axis K, the
+losses are summed over clients, and as every optimizer acts on each number by itself, each client's
+trajectory is the one it would have alone (up to the rounding of batched matrix products). Clients are
+ordered by their number of steps, so those who have finished leave from the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from qfedfm.core.metrics import Metrics
+from qfedfm.core.random import Streams
+from qfedfm.core.tensors import FlatTensors, Layout
+from qfedfm.federation.config import ClientConfig
+from qfedfm.optim.client import make_optimizer
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+POOL_BATCHES = 8
+
+
+class Trainable(Protocol):
+    """What the training loop needs of a model; ``qfedfm.models.Model`` is one."""
+
+    @property
+    def layout(self) -> Layout:
+        """What lies where in the vector of trainable scalars."""
+
+    @property
+    def client_axis(self) -> bool:
+        """Whether leaves carry a leading client axis."""
+
+    @property
+    def lengths(self) -> np.ndarray | None:
+        """Tokens per sample, where batches of like length are cheaper."""
+
+    def leaves(self, vectors: Tensor) -> dict[str, Tensor]:
+        """Returns leaf tensors that require gradients, from vectors (K, d)."""
+
+    def gather(self, leaves: dict[str, Tensor]) -> Tensor:
+        """Returns the vectors (K, d) of ``leaves``, detached."""
+
+    def logits(self, leaves: dict[str, Tensor], index: Tensor) -> Tensor:
+        """Returns (K, B, C) logits of the samples ``index`` (K, B)."""
+
+    def reseed(self, generator: torch.Generator) -> None:
+        """Gives the model the generator of its dropout for one client's training."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What came out of training K clients, in the order they were given.
+
+    Args:
+        delta_KD: Trained minus global model, shape (K, d).
+        steps_K: Steps taken, shape (K,), float32.
+        metrics: Per client, loss and accuracy summed over the examples it saw.
+        optimizer: Per client, the optimizer's tensors when they are kept, else empty.
+    """
+
+    delta_KD: Tensor
+    steps_K: Tensor
+    metrics: list[Metrics]
+    optimizer: list[dict[str, Tensor]]
+
+
+def plan_batches(
+    index: np.ndarray, config: ClientConfig, rng: np.random.Generator, lengths: np.ndarray | None, work: float
+) -> list[np.ndarray]:
+    """Returns a client's batches for one round, as arrays of sample numbers.
+
+    Samples are shuffled anew for every pass. Where lengths matter, each pool of eight batches is sorted
+    by length before it is cut, and the batches are shuffled, so that padding stays small.
+
+    Args:
+        index: The client's training samples, shape (n,).
+        config: Epochs or steps, and the batch size.
+        rng: The client's stream of this round.
+        lengths: Tokens per sample over the whole data set, or None.
+        work: The part of the steps that is done (below 1 for a straggler; at least one step).
+    """
+    size, batches = config.batch_size, list[np.ndarray]()
+    per_pass = -(-len(index) // size)
+    wanted = config.steps if config.steps is not None else config.epochs * per_pass
+    while len(batches) < wanted:
+        order = rng.permutation(index)
+        if lengths is None:
+            batches += [order[i : i + size] for i in range(0, len(order), size)]
+            continue
+        cut: list[np.ndarray] = []
+        for first in range(0, len(order), size * POOL_BATCHES):
+            pool = order[first : first + size * POOL_BATCHES]
+            pool = pool[np.argsort(lengths[pool], kind="stable")]
+            cut += [pool[i : i + size] for i in range(0, len(pool), size)]
+        batches += [cut[i] for i in rng.permutation(len(cut))]
+    return batches[: max(1, round(wanted * work))]
+
+
+def train_clients(
+    model: Trainable,
+    labels: Tensor,
+    config: ClientConfig,
+    *,
+    start: Tensor,
+    batches: Sequence[list[np.ndarray]],
+    server: dict[str, Tensor],
+    client: dict[str, Tensor],
+    rate_scale: float,
+    streams: Sequence[Streams],
+    optimizer_state: Sequence[dict[str, Tensor] | None] | None = None,
+) -> Trained:
+    """Trains K clients from the same start; K is 1 unless the model has a client axis.
+
+    Args:
+        model: What is trained.
+        labels: The class of every sample of the data set, shape (N,).
+        config: The clients' options.
+        start: The global model, shape (d,).
+        batches: Per client, its batches in order.
+        server: The algorithm's server vectors, each (d,).
+        client: The algorithm's client vectors, each (K, d).
+        rate_scale: The schedule's factor in this round.
+        streams: Per client, its streams of this round.
+        optimizer_state: Per client, kept optimizer tensors (only with K = 1).
+    """
+    import torch
+
+    order = sorted(range(len(batches)), key=lambda k: -len(batches[k]))
+    steps = [len(batches[k]) for k in order]
+    index_KSB, mask_KSB = _pack([batches[k] for k in order], model.client_axis)
+    device = labels.device
+    index, mask = torch.from_numpy(index_KSB).to(device), torch.from_numpy(mask_KSB).to(device)
+    if not model.client_axis:
+        model.reseed(streams[0].torch("dropout", device=device.type))
+
+    rows = torch.tensor(order, device=device)
+    local = config.algorithm.begin(start, server, {n: v[rows] for n, v in client.items()})
+    leaves = model.leaves(start.expand(len(order), -1))
+    optimizer = make_optimizer(config.optimizer, leaves.values(), rate_scale)
+    if optimizer_state is not None and optimizer_state[0] is not None:
+        _restore(optimizer, leaves, optimizer_state[0])
+    sums = torch.zeros(2, len(order), device=device)
+    done: list[Tensor] = []
+    active = len(order)
+    for step in range(steps[0]):
+        still = sum(1 for count in steps[:active] if count > step)
+        if still < active:
+            done.insert(0, model.gather(leaves)[still:])
+            leaves, active = _shrink(optimizer, leaves, still), still
+        part = mask[:active, step]
+        counts = part.sum(1)
+        width = int(part.shape[1]) if model.client_axis else int(counts[0])
+        chosen = index[:active, step, :width]
+        target, part = labels[chosen], part[:, :width]
+        logits = model.logits(leaves, chosen)
+        losses = torch.nn.functional.cross_entropy(
+            logits.flatten(0, 1), target.flatten(), reduction="none"
+        ).view_as(part)
+        loss_K = (losses * part).sum(1)
+        optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward((loss_K / counts).sum())
+        if local:
+            config.algorithm.correct(leaves, _views(local, model.layout, active, model.client_axis))
+        if config.clip_norm is not None:
+            _clip(leaves, config.clip_norm, model.client_axis)
+        optimizer.step()
+        with torch.no_grad():
+            sums[0, :active] += loss_K.detach()
+            sums[1, :active] += ((logits.detach().argmax(-1) == target) * part).sum(1)
+    vectors = torch.cat([model.gather(leaves), *done])
+
+    back = torch.empty_like(rows)
+    back[rows] = torch.arange(len(order), device=device)
+    kept: list[dict[str, Tensor]] = [{} for _ in order]
+    if config.keep_optimizer_state:
+        kept[0] = _kept(optimizer, leaves)
+    totals = sums.T.tolist()
+    seen = [float(sum(len(batch) for batch in batches[k])) for k in range(len(order))]
+    where = back.tolist()
+    return Trained(
+        delta_KD=(vectors - start)[back],
+        steps_K=torch.tensor([float(len(plan)) for plan in batches], device=device),
+        metrics=[
+            Metrics.of(loss=(totals[where[k]][0], seen[k]), accuracy=(totals[where[k]][1], seen[k]))
+            for k in range(len(order))
+        ],
+        optimizer=kept,
+    )
+
+
+def _pack(batches: Sequence[list[np.ndarray]], common: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Returns sample numbers (K, S, B), padded with each client's first sample, and the mask."""
+    steps = len(batches[0])
+    width = max(len(batch) for plan in batches for batch in plan)
+    index = np.zeros((len(batches), steps, width), dtype=np.int64)
+    mask = np.zeros((len(batches), steps, width), dtype=np.float32)
+    for k, plan in enumerate(batches):
+        index[k] = plan[0][0]
+        for step, batch in enumerate(plan):
+            index[k, step, : len(batch)] = batch
+            mask[k, step, : len(batch)] = 1
+    return index, mask
+
+
+def _views(
+    local: dict[str, Tensor], layout: Layout, active: int, client_axis: bool
+) -> dict[str, FlatTensors]:
+    views = {}
+    for name, tensor in local.items():
+        if tensor.dim() == 2:
+            tensor = tensor[:active] if client_axis else tensor[0]
+        views[name] = layout.view(tensor)
+    return views
+
+
+def _shrink(optimizer: torch.optim.Optimizer, leaves: dict[str, Tensor], active: int) -> dict[str, Tensor]:
+    """Keeps the first ``active`` clients in every leaf and in the optimizer's state."""
+    kept: dict[str, Tensor] = {}
+    for name, leaf in leaves.items():
+        kept[name] = leaf.detach()[:active].clone().requires_grad_(True)
+        state = optimizer.state.pop(leaf, {})
+        optimizer.state[kept[name]] = {
+            key: value[:active].clone() if value is not None and value.dim() > 0 else value
+            for key, value in state.items()
+        }
+    optimizer.param_groups[0]["params"] = list(kept.values())
+    return kept
+
+
+def _clip(leaves: dict[str, Tensor], largest: float, client_axis: bool) -> None:
+    """Scales each client's gradient to an L2 norm of at most ``largest``."""
+    import torch
+
+    gradients = [leaf.grad for leaf in leaves.values() if leaf.grad is not None]
+    if not gradients:
+        return
+    if not client_axis:
+        torch.nn.utils.clip_grad_norm_(list(leaves.values()), largest)
+        return
+    norms = torch.stack([gradient.flatten(1).square().sum(1) for gradient in gradients]).sum(0).sqrt()
+    scale = (largest / (norms + 1e-6)).clamp(max=1.0)
+    for gradient in gradients:
+        gradient.mul_(scale.view(-1, *[1] * (gradient.dim() - 1)))
+
+
+def _kept(optimizer: torch.optim.Optimizer, leaves: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {
+        f"{name}|{key}": value.detach().clone()
+        for name, leaf in leaves.items()
+        for key, value in optimizer.state.get(leaf, {}).items()
+        if value is not None
+    }
+
+
+def _restore(optimizer: torch.optim.Optimizer, leaves: dict[str, Tensor], state: dict[str, Tensor]) -> None:
+    for entry, value in state.items():
+        name, _, key = entry.rpartition("|")
+        optimizer.state[leaves[name]][key] = value.clone()

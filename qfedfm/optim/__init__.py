@@ -1,0 +1,1 @@
+"""Floor 3: optimizers of clients and of the server."""
