@@ -1,0 +1,1 @@
+"""Floor 6: the experiment file, run records, resume, evaluate, compare, report."""
