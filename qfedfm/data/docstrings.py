@@ -1,0 +1,312 @@
+"""The source ``docstrings``: real English prose about mathematics and computing, always at hand.
+
+The summary and prose of the public functions, classes and methods of the installed scientific
+packages, labelled by their field. The packages' source files are parsed, never imported: the texts
+depend on the installed versions alone, not on what else is loaded, on import order or on hash seeds.
+What gives the label away is removed (:mod:`qfedfm.data.prose`), and so are repeated texts. The result
+is cached as JSON lines, keyed by the versions of the packages and of this extraction.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from qfedfm.core.errors import RunError
+from qfedfm.core.files import cache_folder, write_atomic
+from qfedfm.data.prose import clean, shingles, strip_names
+
+EXTRACTION_VERSION = 1
+"""Raised whenever the same packages would give other texts."""
+
+FIELDS: dict[str, tuple[str, ...]] = {
+    "arrays": ("numpy._core", "numpy.lib", "numpy.ma", "torch._torch_docs", "torch._tensor_docs"),
+    "geometry": ("scipy.spatial", "sympy.geometry"),
+    "graphs": ("networkx.algorithms", "networkx.classes", "networkx.generators", "scipy.sparse.csgraph"),
+    "interpolation and integration": ("scipy.interpolate", "scipy.integrate"),
+    "linear algebra": (
+        "numpy.linalg",
+        "scipy.linalg",
+        "scipy.sparse.linalg",
+        "sympy.matrices",
+        "torch.linalg",
+    ),
+    "machine learning": (
+        "sklearn.calibration",
+        "sklearn.cluster",
+        "sklearn.compose",
+        "sklearn.covariance",
+        "sklearn.decomposition",
+        "sklearn.ensemble",
+        "sklearn.feature_selection",
+        "sklearn.impute",
+        "sklearn.linear_model",
+        "sklearn.manifold",
+        "sklearn.metrics",
+        "sklearn.mixture",
+        "sklearn.model_selection",
+        "sklearn.multiclass",
+        "sklearn.naive_bayes",
+        "sklearn.neighbors",
+        "sklearn.preprocessing",
+        "sklearn.svm",
+        "sklearn.tree",
+    ),
+    "neural networks": ("torch.nn",),
+    "number theory": ("sympy.combinatorics", "sympy.ntheory"),
+    "optimisation": ("scipy.optimize", "torch.optim"),
+    "physics": ("sympy.physics",),
+    "plots": ("matplotlib",),
+    "signal processing": ("numpy.fft", "scipy.fft", "scipy.ndimage", "scipy.signal", "torch.fft"),
+    "special functions": ("mpmath.functions", "scipy.special", "sympy.functions.special", "torch.special"),
+    "statistics": ("scipy.stats", "sympy.stats", "torch.distributions"),
+    "symbolic mathematics": (
+        "sympy.assumptions",
+        "sympy.calculus",
+        "sympy.core",
+        "sympy.integrals",
+        "sympy.logic",
+        "sympy.series",
+        "sympy.sets",
+        "sympy.simplify",
+        "sympy.solvers",
+    ),
+    "tables": ("pandas.core", "pandas.io"),
+}
+"""Label to the modules whose documentation it names; all of packages in the base installation."""
+
+MOST_PER_FIELD = 450
+LEAST_WORDS, MOST_WORDS = 8, 100
+NEAR_IDENTICAL = 0.6
+"""Jaccard similarity of word triples from which two texts count as one."""
+
+_SKIPPED = {"tests", "testing", "conftest.py", "setup.py", "_examples", "_vendored", "mpl-data", "backends"}
+_ADDERS = {"add_newdoc", "add_docstr", "_add_docstr", "add_docstr_all"}
+
+
+class Entry(NamedTuple):
+    """One text, where it comes from and what it is about."""
+
+    text: str
+    label: str
+    package: str
+
+
+@dataclass(frozen=True)
+class _Documented:
+    """A documented public object: its dotted name and its raw docstring."""
+
+    name: str
+    doc: str
+
+
+def docstrings(cache: Path | None = None) -> list[Entry]:
+    """Returns the texts, sorted by label and name.
+
+    Args:
+        cache: Folder of the cache, by default ``cache_folder("docstrings")``.
+
+    Raises:
+        RunError: A package of the base installation is missing.
+    """
+    folder = cache if cache is not None else cache_folder("docstrings")
+    path = folder / f"{_key()}.jsonl"
+    if path.is_file():
+        entries = _read(path)
+        if entries is not None:
+            return entries
+    entries = extract()
+    lines = [json.dumps(entry._asdict(), ensure_ascii=False) for entry in entries]
+    body = "\n".join(lines) + "\n"
+    write_atomic(path, json.dumps({"sha256": _digest(body), "texts": len(lines)}) + "\n" + body)
+    return entries
+
+
+def extract() -> list[Entry]:
+    """Parses the installed packages and returns the texts, without looking at the cache."""
+    found: list[tuple[str, str, str]] = []  # label, name, text
+    for label in sorted(FIELDS):
+        for module in FIELDS[label]:
+            for item in sorted(_documented(module), key=lambda item: item.name):
+                text = strip_names(clean(item.doc), item.name, label)
+                words = text.split()
+                if len(words) > MOST_WORDS:
+                    text = " ".join(words[:MOST_WORDS])
+                if len(words) >= LEAST_WORDS:
+                    found.append((label, item.name, text))
+    kept = _distinct([text for _, _, text in found], [label for label, _, _ in found])
+    chosen: list[tuple[str, str, str]] = []
+    by_label: defaultdict[str, list[tuple[str, str, str]]] = defaultdict(list)
+    for i in kept:
+        by_label[found[i][0]].append(found[i])
+    for label in sorted(by_label):  # which texts stay is decided by their hash: no package is preferred
+        ranked = sorted(by_label[label], key=lambda item: (_digest(item[2]), item[1]))
+        chosen += ranked[:MOST_PER_FIELD]
+    chosen.sort()
+    return [Entry(text, label, name.split(".", 1)[0]) for label, name, text in chosen]
+
+
+def _key() -> str:
+    packages = sorted({module.split(".")[0] for modules in FIELDS.values() for module in modules})
+    try:
+        versions = [
+            f"{package}=={importlib.metadata.version(_distribution(package))}" for package in packages
+        ]
+    except importlib.metadata.PackageNotFoundError as error:
+        raise RunError(
+            f"the source 'docstrings' needs the package {error.name}, which is not installed"
+        ) from None
+    return _digest("\n".join([f"extraction {EXTRACTION_VERSION}", *versions]))[:16]
+
+
+def _distribution(package: str) -> str:
+    return {"sklearn": "scikit-learn"}.get(package, package)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _read(path: Path) -> list[Entry] | None:
+    """Returns the cached texts, or None when the file is damaged."""
+    try:
+        head, _, body = path.read_bytes().decode("utf-8").partition("\n")
+        if json.loads(head)["sha256"] != _digest(body):
+            return None
+        return [Entry(**json.loads(line)) for line in body.splitlines()]
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+# Reading source files ------------------------------------------------------------------------------
+
+
+def _documented(module: str) -> Iterator[_Documented]:
+    """Yields the documented public objects of a module, or of all modules of a package."""
+    package, *rest = module.split(".")
+    spec = importlib.util.find_spec(package)  # finds a top-level package without importing it
+    if spec is None or not spec.submodule_search_locations:
+        raise RunError(f"the source 'docstrings' needs the package {package}, which is not installed")
+    root = Path(spec.submodule_search_locations[0])
+    target = root.joinpath(*rest)
+    if target.is_dir():
+        files = [f for f in target.rglob("*.py") if not _SKIPPED & set(f.relative_to(root).parts)]
+    else:
+        files = [target.with_suffix(".py")]
+    if rest and not any(f.is_file() for f in files):
+        return  # a version of the package without this module
+    trees = {f: _parse(f) for f in sorted(files, key=lambda f: f.as_posix())}
+    exported: defaultdict[Path, set[str]] = defaultdict(set)
+    for f, tree in trees.items():
+        if f.name == "__init__.py":
+            exported[f.parent] = _imported(tree) | (_all_names(tree) or set())
+    for f, tree in trees.items():
+        dotted = ".".join([package, *f.relative_to(root).with_suffix("").parts])
+        names = _all_names(tree)
+        if names is None and f.stem.startswith("_") and f.name != "__init__.py" and exported[f.parent]:
+            names = exported[f.parent]  # a private module: public is what its package takes from it
+        yield from _objects(tree.body, dotted, names)
+
+
+def _parse(path: Path) -> ast.Module:
+    return ast.parse(path.read_bytes(), filename=str(path))
+
+
+def _all_names(tree: ast.Module) -> set[str] | None:
+    """Returns the literal names of ``__all__``, or None where there is none to read."""
+    for node in tree.body:
+        targets = node.targets if isinstance(node, ast.Assign) else []
+        if any(isinstance(t, ast.Name) and t.id == "__all__" for t in targets):
+            assert isinstance(node, ast.Assign)
+            if isinstance(node.value, ast.List | ast.Tuple):
+                return {
+                    e.value
+                    for e in node.value.elts
+                    if isinstance(e, ast.Constant) and isinstance(e.value, str)
+                }
+    return None
+
+
+def _imported(tree: ast.Module) -> set[str]:
+    nodes = (node for node in tree.body if isinstance(node, ast.ImportFrom))
+    return {alias.asname or alias.name for node in nodes for alias in node.names}
+
+
+def _objects(body: Iterable[ast.stmt], prefix: str, names: set[str] | None) -> Iterator[_Documented]:
+    for node in body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            if node.name.startswith("_") or (names is not None and node.name not in names):
+                continue
+            dotted = f"{prefix}.{node.name}"
+            doc = ast.get_docstring(node)
+            if doc:
+                yield _Documented(dotted, doc)
+            if isinstance(node, ast.ClassDef):
+                yield from _objects(node.body, dotted, None)
+        elif isinstance(node, ast.Expr | ast.Assign) and isinstance(node.value, ast.Call):
+            yield from _added(node.value, prefix)
+
+
+def _added(call: ast.Call, prefix: str) -> Iterator[_Documented]:
+    """Docstrings that a package attaches to compiled functions, such as ``add_newdoc(place, name, doc)``."""
+    function = call.func
+    called = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+    if called not in _ADDERS or not call.args:
+        return
+    texts = [
+        piece.value
+        for piece in ast.walk(call.args[-1])
+        if isinstance(piece, ast.Constant) and isinstance(piece.value, str) and "\n" in piece.value
+    ]
+    if not texts:
+        return
+    for argument in reversed(call.args[:-1]):
+        name = argument.value if isinstance(argument, ast.Constant) else getattr(argument, "attr", None)
+        if isinstance(name, str):
+            if not name.startswith("_"):
+                yield _Documented(f"{prefix}.{name}", max(texts, key=len))
+            return
+
+
+# Repeated texts ------------------------------------------------------------------------------------
+
+
+def _distinct(texts: list[str], labels: list[str]) -> list[int]:
+    """Returns the indices of texts that are not (nearly) an earlier one, nor the same in two fields."""
+    from scipy.sparse import csr_array
+
+    vocabulary: dict[tuple[str, ...], int] = {}
+    rows = [sorted({vocabulary.setdefault(s, len(vocabulary)) for s in shingles(text)}) for text in texts]
+    counts = np.array([len(row) for row in rows], dtype=np.int64)
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    columns = np.array([column for row in rows for column in row], dtype=np.int64)
+    incidence = csr_array(
+        (np.ones(len(columns), np.int32), columns, offsets), shape=(len(rows), len(vocabulary))
+    )
+    shared = (incidence @ incidence.T).tocoo()
+    first, second = shared.coords
+    similar = (shared.data >= NEAR_IDENTICAL * (counts[first] + counts[second] - shared.data)) & (
+        first != second
+    )
+    neighbours: defaultdict[int, list[int]] = defaultdict(list)
+    for a, b in zip(first[similar].tolist(), second[similar].tolist(), strict=True):
+        neighbours[a].append(b)
+    kept: list[int] = []
+    dropped: set[int] = set()
+    for i in range(len(texts)):
+        if i in dropped:
+            continue
+        dropped.update(j for j in neighbours[i] if j > i)
+        if all(labels[j] == labels[i] for j in neighbours[i]):  # else its field is ambiguous
+            kept.append(i)
+    return kept
