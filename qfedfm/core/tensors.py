@@ -97,7 +97,7 @@ class FlatTensors(Mapping[str, "torch.Tensor"]):
     def __getitem__(self, name: str) -> torch.Tensor:
         """Returns the view under ``name``."""
         start, stop, shape = self.layout.slices[name]
-        return self.vector[..., start:stop].view(*self.vector.shape[:-1], *shape)
+        return self.vector[..., start:stop].view((*self.vector.shape[:-1], *shape))
 
     def __iter__(self) -> Iterator[str]:
         """Iterates over the names in order."""
