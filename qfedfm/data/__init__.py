@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from qfedfm.data.config import DataConfig, FeaturesConfig
 from qfedfm.data.federated import ClientIndex, Duplicates, FederatedData
-from qfedfm.data.files import read_labelled
+from qfedfm.data.labels import read_labelled
 from qfedfm.data.load import load
 from qfedfm.data.partition import (
     ColumnPartition,

@@ -31,7 +31,7 @@ class DataConfig(Config):
 
     source: str = Field(
         "docstrings",
-        description="docstrings, digits, features, hf:<dataset>[:<config>], or a .csv .tsv .jsonl .parquet file.",
+        description="docstrings, digits, features, hf:<dataset>[:<config>], or a data file by its path",
     )
     text: str | tuple[str, ...] = Field("text", description="Text column, or columns that are joined.")
     label: str = Field("label", description="Label column.")

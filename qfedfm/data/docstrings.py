@@ -9,14 +9,13 @@ is cached as JSON lines, keyed by the versions of the packages and of this extra
 
 from __future__ import annotations
 
-import ast
+import gc
 import hashlib
 import importlib.metadata
-import importlib.util
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,7 +25,7 @@ from qfedfm.core.errors import RunError
 from qfedfm.core.files import cache_folder, write_atomic
 from qfedfm.data.prose import clean, shingles, strip_names
 
-EXTRACTION_VERSION = 1
+EXTRACTION_VERSION = 2
 """Raised whenever the same packages would give other texts."""
 
 FIELDS: dict[str, tuple[str, ...]] = {
@@ -66,7 +65,28 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "number theory": ("sympy.combinatorics", "sympy.ntheory"),
     "optimisation": ("scipy.optimize", "torch.optim"),
     "physics": ("sympy.physics",),
-    "plots": ("matplotlib",),
+    "plots": (
+        "matplotlib.artist",
+        "matplotlib.axes",
+        "matplotlib.axis",
+        "matplotlib.cm",
+        "matplotlib.collections",
+        "matplotlib.colorbar",
+        "matplotlib.colors",
+        "matplotlib.contour",
+        "matplotlib.figure",
+        "matplotlib.gridspec",
+        "matplotlib.image",
+        "matplotlib.legend",
+        "matplotlib.lines",
+        "matplotlib.patches",
+        "matplotlib.projections",
+        "matplotlib.scale",
+        "matplotlib.spines",
+        "matplotlib.text",
+        "matplotlib.ticker",
+        "matplotlib.transforms",
+    ),
     "signal processing": ("numpy.fft", "scipy.fft", "scipy.ndimage", "scipy.signal", "torch.fft"),
     "special functions": ("mpmath.functions", "scipy.special", "sympy.functions.special", "torch.special"),
     "statistics": ("scipy.stats", "sympy.stats", "torch.distributions"),
@@ -81,7 +101,16 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "sympy.simplify",
         "sympy.solvers",
     ),
-    "tables": ("pandas.core", "pandas.io"),
+    "tables": (
+        "pandas.core.frame",
+        "pandas.core.generic",
+        "pandas.core.groupby",
+        "pandas.core.indexes",
+        "pandas.core.reshape",
+        "pandas.core.series",
+        "pandas.core.window",
+        "pandas.io.parsers",
+    ),
 }
 """Label to the modules whose documentation it names; all of packages in the base installation."""
 
@@ -90,9 +119,6 @@ LEAST_WORDS, MOST_WORDS = 8, 100
 NEAR_IDENTICAL = 0.6
 """Jaccard similarity of word triples from which two texts count as one."""
 
-_SKIPPED = {"tests", "testing", "conftest.py", "setup.py", "_examples", "_vendored", "mpl-data", "backends"}
-_ADDERS = {"add_newdoc", "add_docstr", "_add_docstr", "add_docstr_all"}
-
 
 class Entry(NamedTuple):
     """One text, where it comes from and what it is about."""
@@ -100,14 +126,6 @@ class Entry(NamedTuple):
     text: str
     label: str
     package: str
-
-
-@dataclass(frozen=True)
-class _Documented:
-    """A documented public object: its dotted name and its raw docstring."""
-
-    name: str
-    doc: str
 
 
 def docstrings(cache: Path | None = None) -> list[Entry]:
@@ -134,10 +152,27 @@ def docstrings(cache: Path | None = None) -> list[Entry]:
 
 def extract() -> list[Entry]:
     """Parses the installed packages and returns the texts, without looking at the cache."""
+    with _no_collection():
+        return _extract()
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Suspends the search for reference cycles: syntax trees have none, and it takes longer than parsing."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
+def _extract() -> list[Entry]:
     found: list[tuple[str, str, str]] = []  # label, name, text
     for label in sorted(FIELDS):
         for module in FIELDS[label]:
-            for item in sorted(_documented(module), key=lambda item: item.name):
+            for item in sorted(documented(module), key=lambda item: item.name):
                 text = strip_names(clean(item.doc), item.name, label)
                 words = text.split()
                 if len(words) > MOST_WORDS:
@@ -186,99 +221,6 @@ def _read(path: Path) -> list[Entry] | None:
         return [Entry(**json.loads(line)) for line in body.splitlines()]
     except (ValueError, KeyError, TypeError):
         return None
-
-
-# Reading source files ------------------------------------------------------------------------------
-
-
-def _documented(module: str) -> Iterator[_Documented]:
-    """Yields the documented public objects of a module, or of all modules of a package."""
-    package, *rest = module.split(".")
-    spec = importlib.util.find_spec(package)  # finds a top-level package without importing it
-    if spec is None or not spec.submodule_search_locations:
-        raise RunError(f"the source 'docstrings' needs the package {package}, which is not installed")
-    root = Path(spec.submodule_search_locations[0])
-    target = root.joinpath(*rest)
-    if target.is_dir():
-        files = [f for f in target.rglob("*.py") if not _SKIPPED & set(f.relative_to(root).parts)]
-    else:
-        files = [target.with_suffix(".py")]
-    if rest and not any(f.is_file() for f in files):
-        return  # a version of the package without this module
-    trees = {f: _parse(f) for f in sorted(files, key=lambda f: f.as_posix())}
-    exported: defaultdict[Path, set[str]] = defaultdict(set)
-    for f, tree in trees.items():
-        if f.name == "__init__.py":
-            exported[f.parent] = _imported(tree) | (_all_names(tree) or set())
-    for f, tree in trees.items():
-        dotted = ".".join([package, *f.relative_to(root).with_suffix("").parts])
-        names = _all_names(tree)
-        if names is None and f.stem.startswith("_") and f.name != "__init__.py" and exported[f.parent]:
-            names = exported[f.parent]  # a private module: public is what its package takes from it
-        yield from _objects(tree.body, dotted, names)
-
-
-def _parse(path: Path) -> ast.Module:
-    return ast.parse(path.read_bytes(), filename=str(path))
-
-
-def _all_names(tree: ast.Module) -> set[str] | None:
-    """Returns the literal names of ``__all__``, or None where there is none to read."""
-    for node in tree.body:
-        targets = node.targets if isinstance(node, ast.Assign) else []
-        if any(isinstance(t, ast.Name) and t.id == "__all__" for t in targets):
-            assert isinstance(node, ast.Assign)
-            if isinstance(node.value, ast.List | ast.Tuple):
-                return {
-                    e.value
-                    for e in node.value.elts
-                    if isinstance(e, ast.Constant) and isinstance(e.value, str)
-                }
-    return None
-
-
-def _imported(tree: ast.Module) -> set[str]:
-    nodes = (node for node in tree.body if isinstance(node, ast.ImportFrom))
-    return {alias.asname or alias.name for node in nodes for alias in node.names}
-
-
-def _objects(body: Iterable[ast.stmt], prefix: str, names: set[str] | None) -> Iterator[_Documented]:
-    for node in body:
-        if isinstance(node, ast.FunctionDef | ast.ClassDef):
-            if node.name.startswith("_") or (names is not None and node.name not in names):
-                continue
-            dotted = f"{prefix}.{node.name}"
-            doc = ast.get_docstring(node)
-            if doc:
-                yield _Documented(dotted, doc)
-            if isinstance(node, ast.ClassDef):
-                yield from _objects(node.body, dotted, None)
-        elif isinstance(node, ast.Expr | ast.Assign) and isinstance(node.value, ast.Call):
-            yield from _added(node.value, prefix)
-
-
-def _added(call: ast.Call, prefix: str) -> Iterator[_Documented]:
-    """Docstrings that a package attaches to compiled functions, such as ``add_newdoc(place, name, doc)``."""
-    function = call.func
-    called = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
-    if called not in _ADDERS or not call.args:
-        return
-    texts = [
-        piece.value
-        for piece in ast.walk(call.args[-1])
-        if isinstance(piece, ast.Constant) and isinstance(piece.value, str) and "\n" in piece.value
-    ]
-    if not texts:
-        return
-    for argument in reversed(call.args[:-1]):
-        name = argument.value if isinstance(argument, ast.Constant) else getattr(argument, "attr", None)
-        if isinstance(name, str):
-            if not name.startswith("_"):
-                yield _Documented(f"{prefix}.{name}", max(texts, key=len))
-            return
-
-
-# Repeated texts ------------------------------------------------------------------------------------
 
 
 def _distinct(texts: list[str], labels: list[str]) -> list[int]:

@@ -20,7 +20,8 @@ class ClientIndex:
 
     Args:
         train_indices: Training samples of all clients, client after client, shape (training samples,).
-        train_offsets: Client k holds ``train_indices[train_offsets[k]:train_offsets[k + 1]]``, shape (clients + 1,).
+        train_offsets: Client k holds ``train_indices[train_offsets[k]:train_offsets[k + 1]]``,
+            shape (clients + 1,).
         validation_indices: The same for the parts that clients hold out.
         validation_offsets: The same for the parts that clients hold out.
         names: Names of natural owners, or empty.
@@ -197,8 +198,8 @@ class FederatedData:
         if (uses > 1).any():
             sample = int(np.flatnonzero(uses > 1)[0])
             raise ValueError(
-                f"{int((uses > 1).sum())} samples stand in more than one of the clients' parts, test and public "
-                f"(the first is sample {sample}); these must be disjoint"
+                f"{int((uses > 1).sum())} samples stand in more than one of the clients' parts, test and "
+                f"public (the first is sample {sample}); these must be disjoint"
             )
 
     @property

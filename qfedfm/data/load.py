@@ -13,8 +13,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import PurePath
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,43 +21,18 @@ from numpy.typing import NDArray
 from qfedfm.core.config import nearest
 from qfedfm.core.errors import RequestError
 from qfedfm.core.random import Streams
-from qfedfm.data.config import SUFFIXES, DataConfig
-from qfedfm.data.federated import ClientIndex, Duplicates, FederatedData, Modality
-from qfedfm.data.files import check_labels, labelled, ordered_labels, read_table, unseen_sentence
+from qfedfm.data.config import DataConfig
+from qfedfm.data.federated import ClientIndex, Duplicates, FederatedData
+from qfedfm.data.files import read_table
+from qfedfm.data.labels import check_labels, labelled, ordered_labels, unseen_sentence
 from qfedfm.data.partition import ColumnPartition, assign, owners_of
+from qfedfm.data.samples import Samples
 
 _logger = logging.getLogger(__name__)
 Ints = NDArray[np.int64]
 
 PUBLIC_FRACTION = 0.3
 """Part of ``digits`` that no client holds and that is not tested on: for pretraining by the server."""
-
-
-@dataclass(frozen=True)
-class Samples:
-    """What a source gives, before anything is divided.
-
-    Args:
-        modality: What the samples are.
-        inputs: Texts, images or features.
-        names: Label name of each sample.
-        columns: Values that may own samples, by column name.
-        test: Which samples are test data, or None to hold out a part.
-        digest: SHA-256 of the inputs where the source knows it, else empty.
-        unique: Whether the source guarantees that no two samples are identical.
-        public: Part kept for pretraining.
-        warnings: Sentences for the user.
-    """
-
-    modality: Modality
-    inputs: Sequence[str] | NDArray[np.float32]
-    names: Sequence[str]
-    columns: dict[str, Sequence[str]] = field(default_factory=dict)
-    test: NDArray[np.bool_] | None = None
-    digest: str = ""
-    unique: bool = False
-    public: float = 0.0
-    warnings: tuple[str, ...] = ()
 
 
 def load(config: DataConfig, streams: Streams) -> FederatedData:
@@ -218,7 +192,7 @@ def _held_out(
 def _draw(
     samples: Samples, groups: Ints, among: NDArray[np.bool_], fraction: float, rng: np.random.Generator
 ) -> NDArray[np.bool_]:
-    """Draws a fraction of the groups of each label (that of the group's first sample); never a whole label."""
+    """Draws a fraction of the groups of each label (that of the group's first sample); never all of it."""
     members, first = np.unique(groups[among], return_index=True)
     names = np.asarray(samples.names, dtype=object)[among][first]
     drawn: list[Ints] = []
@@ -289,8 +263,3 @@ def _fingerprint(data: FederatedData, digest: str) -> str:
     ):  # fmt: skip
         add(array.astype("<i8").tobytes())
     return total.hexdigest()
-
-
-def is_file_source(source: str) -> bool:
-    """Returns whether a source names a file."""
-    return PurePath(source).suffix.lower() in SUFFIXES

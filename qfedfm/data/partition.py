@@ -129,8 +129,8 @@ def assign(
             filled = _fill(owners, labels, holds_CK.astype(np.float64), least, rng)
             if not holds_CK[labels, filled].all():
                 raise RequestError(
-                    f"data.partition: {config.labels_per_client} labels per client and at least {least} samples "
-                    f"for each of {clients} clients cannot both hold with classes of "
+                    f"data.partition: {config.labels_per_client} labels per client and at least {least} "
+                    f"samples for each of {clients} clients cannot both hold with classes of "
                     f"{np.bincount(labels, minlength=classes).min()} to "
                     f"{np.bincount(labels, minlength=classes).max()} samples; lower min_samples or clients"
                 )
@@ -159,8 +159,9 @@ def owners_of(
     wanted = len(enough) if config.clients is None else config.clients
     if not len(enough) or wanted > len(enough):
         raise RequestError(
-            f"data.partition: of the {len(names)} values in column {config.column!r} only {len(enough)} own at "
-            f"least min_samples = {config.min_samples} training samples, so there cannot be {max(wanted, 1)} clients"
+            f"data.partition: of the {len(names)} values in column {config.column!r} only {len(enough)} own "
+            f"at least min_samples = {config.min_samples} training samples, so there cannot be "
+            f"{max(wanted, 1)} clients"
         )
     chosen = enough if config.clients is None else np.sort(rng.permutation(enough)[:wanted])
     client_of = np.full(len(names), -1, dtype=np.int64)
@@ -217,9 +218,9 @@ def _shards(counts_C: Ints, config: ShardsPartition, rng: np.random.Generator) -
     present = np.flatnonzero(counts_C)
     if places < len(present) or config.labels_per_client > len(present):
         raise RequestError(
-            f"data.partition.labels_per_client: {config.labels_per_client} for {clients} clients does not fit "
-            f"{len(present)} labels; it must be at most {len(present)}, and clients x labels_per_client at "
-            f"least {len(present)} so that every sample has an owner"
+            f"data.partition.labels_per_client: {config.labels_per_client} for {clients} clients does not "
+            f"fit {len(present)} labels; it must be at most {len(present)}, and clients x labels_per_client "
+            f"at least {len(present)} so that every sample has an owner"
         )
     slots = np.ones(
         len(present), dtype=np.int64

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from qfedfm.data.fields import LABEL_WORDS, PACKAGE_NAMES
+
 _SECTION_NAMES = (
     "parameters|args|arguments|returns?|yields?|raises|warns|warnings?|examples?|notes?|references|see also|"
     "attributes|methods|other parameters|keyword args|keyword arguments|receives|keywords|inputs?|outputs?|"
@@ -27,38 +29,9 @@ _CODE = re.compile(r"\S*(?:\w_\w|\w\.[A-Za-z_]\w*|\w\(\)|[\\={}|$#^@]|__|\w/\w+/
 """Words that are code rather than prose: snake_case, dotted names, calls, formulas."""
 _CAMEL = re.compile(r"\b\w*(?:[a-z0-9][A-Z]|[A-Z]{2,}[a-z])\w*\b")
 
-PACKAGE_NAMES = (
-    "numpy", "np", "scipy", "sp", "sklearn", "scikit", "learn", "torch", "pytorch", "networkx", "nx", "sympy",
-    "pandas", "pd", "matplotlib", "pyplot", "plt", "mpl", "mpmath", "python", "linalg", "fft", "stats", "ndarray",
-    "ndarrays", "dataframe", "dataframes", "series", "tensor", "tensors", "estimator", "estimators", "lapack",
-    "axes", "artist", "artists", "autograd", "cuda", "module", "modules", "scipy's", "numpy's", "expr",
-)  # fmt: skip
-"""Names of packages and of the types that only one of them has."""
-
-LABEL_WORDS: dict[str, tuple[str, ...]] = {
-    "arrays": ("array", "arrays", "array's"),
-    "geometry": ("geometry", "geometric", "geometrical", "geometries"),
-    "graphs": ("graph", "graphs", "graph's", "digraph", "digraphs", "multigraph", "multigraphs", "subgraph"),
-    "interpolation and integration": ("interpolation", "interpolate", "interpolates", "interpolating",
-        "interpolator", "interpolated", "integration", "integrate", "integrates", "integrating", "integral",
-        "integrals", "integrator", "interpolant"),
-    "linear algebra": ("linear", "algebra", "algebraic"),
-    "machine learning": ("machine", "learning"),
-    "neural networks": ("neural", "network", "networks"),
-    "number theory": ("number", "numbers", "theory"),
-    "optimisation": ("optimisation", "optimization", "optimise", "optimize", "optimizer", "optimizers",
-        "optimal", "optimum", "optimized", "optimizes", "optimizing", "optimality"),
-    "physics": ("physics", "physical"),
-    "plots": ("plot", "plots", "plotting", "plotted", "subplot", "subplots"),
-    "signal processing": ("signal", "signals", "processing"),
-    "special functions": ("special", "function", "functions"),
-    "statistics": ("statistics", "statistic", "statistical", "statistically"),
-    "symbolic mathematics": ("symbolic", "symbol", "symbols", "symbolically", "mathematics", "mathematical"),
-    "tables": ("table", "tables", "tabular"),
-}  # fmt: skip
-"""Words of the labels themselves, removed from every text, whatever its label."""
-
 _GIVEN_AWAY = frozenset(PACKAGE_NAMES).union(*LABEL_WORDS.values())
+_POINTER = re.compile(r"(?:(?<=[.!?])|^)\s*\(?(?:Read more in|(?:Please )?[Ss]ee\b)[^.]*\.?(?=\s|$)\)?")
+"""Sentences that only point elsewhere, such as ``Read more in the User Guide.``"""
 _WORD = re.compile(r"[A-Za-z][A-Za-z']*")
 
 
@@ -128,6 +101,7 @@ def strip_names(text: str, name: str, label: str) -> str:
         The prose without names of packages, code, the object's own name and the words of any label.
     """
     assert label in LABEL_WORDS, label
+    text = _POINTER.sub(" ", text)
     text = _CODE.sub(" ", text)
     text = _CAMEL.sub(" ", text)
     own = {part.lower() for part in name.split(".")[-2:] if len(part) > 2}
@@ -135,12 +109,13 @@ def strip_names(text: str, name: str, label: str) -> str:
     banned = _GIVEN_AWAY | own
 
     def replace(match: re.Match[str]) -> str:
-        return "" if match.group().lower() in banned else match.group()
+        return "" if match.group().lower().removesuffix("'s") in banned else match.group()
 
     text = _WORD.sub(replace, text)
     text = re.sub(r"\(\s*[,;.]*\s*\)|\[\s*\]|''|\"\s*\"", " ", text)
     text = re.sub(r"\s+([,.;:!?)])", r"\1", " ".join(text.split()))
     text = re.sub(r"([,.;:])(?:\s*[,.;:])+", r"\1", text)
+    text = re.sub(r"(?<![^\s(])-(?=[A-Za-z])|(?<=[A-Za-z])-(?=[\s,.;:)]|$)", "", text)  # halves of compounds
     text = re.sub(r"(^|\s)[-'/\"<>+&~]+(?=\s|$|[,.;:])", r"\1", text)
     return " ".join(text.split()).strip(" ,;:-")
 
