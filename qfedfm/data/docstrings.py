@@ -23,96 +23,12 @@ import numpy as np
 
 from qfedfm.core.errors import RunError
 from qfedfm.core.files import cache_folder, write_atomic
+from qfedfm.data.documented import documented
+from qfedfm.data.fields import FIELDS
 from qfedfm.data.prose import clean, shingles, strip_names
 
 EXTRACTION_VERSION = 2
 """Raised whenever the same packages would give other texts."""
-
-FIELDS: dict[str, tuple[str, ...]] = {
-    "arrays": ("numpy._core", "numpy.lib", "numpy.ma", "torch._torch_docs", "torch._tensor_docs"),
-    "geometry": ("scipy.spatial", "sympy.geometry"),
-    "graphs": ("networkx.algorithms", "networkx.classes", "networkx.generators", "scipy.sparse.csgraph"),
-    "interpolation and integration": ("scipy.interpolate", "scipy.integrate"),
-    "linear algebra": (
-        "numpy.linalg",
-        "scipy.linalg",
-        "scipy.sparse.linalg",
-        "sympy.matrices",
-        "torch.linalg",
-    ),
-    "machine learning": (
-        "sklearn.calibration",
-        "sklearn.cluster",
-        "sklearn.compose",
-        "sklearn.covariance",
-        "sklearn.decomposition",
-        "sklearn.ensemble",
-        "sklearn.feature_selection",
-        "sklearn.impute",
-        "sklearn.linear_model",
-        "sklearn.manifold",
-        "sklearn.metrics",
-        "sklearn.mixture",
-        "sklearn.model_selection",
-        "sklearn.multiclass",
-        "sklearn.naive_bayes",
-        "sklearn.neighbors",
-        "sklearn.preprocessing",
-        "sklearn.svm",
-        "sklearn.tree",
-    ),
-    "neural networks": ("torch.nn",),
-    "number theory": ("sympy.combinatorics", "sympy.ntheory"),
-    "optimisation": ("scipy.optimize", "torch.optim"),
-    "physics": ("sympy.physics",),
-    "plots": (
-        "matplotlib.artist",
-        "matplotlib.axes",
-        "matplotlib.axis",
-        "matplotlib.cm",
-        "matplotlib.collections",
-        "matplotlib.colorbar",
-        "matplotlib.colors",
-        "matplotlib.contour",
-        "matplotlib.figure",
-        "matplotlib.gridspec",
-        "matplotlib.image",
-        "matplotlib.legend",
-        "matplotlib.lines",
-        "matplotlib.patches",
-        "matplotlib.projections",
-        "matplotlib.scale",
-        "matplotlib.spines",
-        "matplotlib.text",
-        "matplotlib.ticker",
-        "matplotlib.transforms",
-    ),
-    "signal processing": ("numpy.fft", "scipy.fft", "scipy.ndimage", "scipy.signal", "torch.fft"),
-    "special functions": ("mpmath.functions", "scipy.special", "sympy.functions.special", "torch.special"),
-    "statistics": ("scipy.stats", "sympy.stats", "torch.distributions"),
-    "symbolic mathematics": (
-        "sympy.assumptions",
-        "sympy.calculus",
-        "sympy.core",
-        "sympy.integrals",
-        "sympy.logic",
-        "sympy.series",
-        "sympy.sets",
-        "sympy.simplify",
-        "sympy.solvers",
-    ),
-    "tables": (
-        "pandas.core.frame",
-        "pandas.core.generic",
-        "pandas.core.groupby",
-        "pandas.core.indexes",
-        "pandas.core.reshape",
-        "pandas.core.series",
-        "pandas.core.window",
-        "pandas.io.parsers",
-    ),
-}
-"""Label to the modules whose documentation it names; all of packages in the base installation."""
 
 MOST_PER_FIELD = 450
 LEAST_WORDS, MOST_WORDS = 8, 100
@@ -218,7 +134,7 @@ def _read(path: Path) -> list[Entry] | None:
         head, _, body = path.read_bytes().decode("utf-8").partition("\n")
         if json.loads(head)["sha256"] != _digest(body):
             return None
-        return [Entry(**json.loads(line)) for line in body.splitlines()]
+        return [Entry(**json.loads(line)) for line in body.rstrip("\n").split("\n")]
     except (ValueError, KeyError, TypeError):
         return None
 
