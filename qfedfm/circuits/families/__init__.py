@@ -1,0 +1,76 @@
+"""Families: circuits of any size, each in the file that bears its name."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+from qfedfm.circuits.circuit import Circuit
+from qfedfm.circuits.families.basic_entangler import basic_entangler
+from qfedfm.circuits.families.hardware_efficient import hardware_efficient
+from qfedfm.circuits.families.reuploading import reuploading
+from qfedfm.circuits.families.strongly_entangling import strongly_entangling
+from qfedfm.core.config import nearest
+from qfedfm.core.errors import RequestError
+
+_FAMILIES: dict[str, Callable[..., Circuit]] = {
+    "basic_entangler": basic_entangler,
+    "hardware_efficient": hardware_efficient,
+    "reuploading": reuploading,
+    "strongly_entangling": strongly_entangling,
+}
+
+
+def families() -> tuple[str, ...]:
+    """Returns the names of all families, sorted."""
+    return tuple(sorted(_FAMILIES))
+
+
+def family_options(name: str) -> tuple[str, ...]:
+    """Returns the names of a family's options beside ``qubits`` and ``layers``."""
+    parameters = inspect.signature(_builder(name)).parameters
+    return tuple(option for option in parameters if option not in ("qubits", "layers"))
+
+
+def family(name: str, *, qubits: int, layers: int = 1, **options: Any) -> Circuit:
+    """Builds a circuit of a family.
+
+    Args:
+        name: One of :func:`families`.
+        qubits: Number of qubits, at least 1 (some families need more).
+        layers: Number of repetitions, at least 1.
+        **options: What the family takes beside these; see :func:`family_options`.
+
+    Returns:
+        The circuit; the same arguments give the same object.
+
+    Raises:
+        RequestError: An unknown family or option, or a number out of range.
+    """
+    builder = _builder(name)
+    for what, value in (("qubits", qubits), ("layers", layers)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise RequestError(
+                f"{what} of circuit {name} must be a whole number of at least 1, got {value!r}"
+            )
+    for option in options:
+        if option not in family_options(name):
+            known = nearest(option, family_options(name))
+            raise RequestError(f"circuit {name} has no option {option!r}{known}")
+    frozen = tuple((key, tuple(v) if isinstance(v, list) else v) for key, v in sorted(options.items()))
+    return _build(builder, qubits, layers, frozen)
+
+
+@lru_cache(maxsize=256)
+def _build(
+    builder: Callable[..., Circuit], qubits: int, layers: int, options: tuple[tuple[str, Any], ...]
+) -> Circuit:
+    return builder(qubits=qubits, layers=layers, **dict(options))
+
+
+def _builder(name: str) -> Callable[..., Circuit]:
+    if name not in _FAMILIES:
+        raise RequestError(f"unknown circuit family {name!r}{nearest(name, _FAMILIES)}")
+    return _FAMILIES[name]

@@ -1,0 +1,75 @@
+"""How many bytes a call needs, and a sentence instead of a crash when they are not there."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from qfedfm.core.errors import RequestError
+
+if TYPE_CHECKING:
+    from qfedfm.circuits import Circuit
+
+_REAL_BYTES = {"float32": 4, "float64": 8}
+
+
+def memory_needed(circuit: Circuit, batch: int, clients: int = 1, dtype: str = "float32") -> int:
+    """Returns the bytes one forward and backward call needs at its peak (an upper estimate).
+
+    The torch executor keeps the state after every stage of gates for the backward pass.
+
+    Args:
+        circuit: The circuit.
+        batch: Samples per client.
+        clients: Clients in the call.
+        dtype: ``float32`` or ``float64``.
+    """
+    stages = 4 + 3 * circuit.depth
+    state = 2 * _REAL_BYTES[str(dtype).removeprefix("torch.")] << circuit.qubits
+    return stages * batch * clients * state
+
+
+def memory_available() -> int:
+    """Returns the bytes this process may still take: what the system and its control group leave."""
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    try:
+        with open("/proc/meminfo") as lines:
+            free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):
+        pass
+    try:
+        with open("/sys/fs/cgroup/memory.max") as limit, open("/sys/fs/cgroup/memory.current") as used:
+            text = limit.read().strip()
+            if text != "max":
+                free = min(free, int(text) - int(used.read()))
+    except (OSError, ValueError):
+        pass
+    return max(free, 0)
+
+
+def check_memory(
+    circuit: Circuit, batch: int, clients: int = 1, dtype: str = "float32", available: int | None = None
+) -> None:
+    """Raises a sentence if a call would not fit into memory.
+
+    Args:
+        circuit: The circuit.
+        batch: Samples per client.
+        clients: Clients in the call.
+        dtype: ``float32`` or ``float64``.
+        available: Bytes there are; the machine's free memory if not given.
+
+    Raises:
+        RequestError: Says how many bytes it would take and how many there are.
+    """
+    needed = memory_needed(circuit, batch, clients, dtype)
+    if available is None:
+        if needed < 1 << 28:  # never worth asking the system
+            return
+        available = memory_available()
+    if needed > available:
+        raise RequestError(
+            f"a circuit of {circuit.qubits} qubits with batch {batch} and {clients} client"
+            f"{'' if clients == 1 else 's'} in {str(dtype).removeprefix('torch.')} needs {needed:,} bytes, "
+            f"but {available:,} are free: use fewer qubits or a smaller batch"
+        )
