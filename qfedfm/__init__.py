@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from qfedfm.experiment.comparing import Comparison
     from qfedfm.experiment.config import Experiment
     from qfedfm.experiment.results import Run
-    from qfedfm.models import LoadedModel
+    from qfedfm.models import TrainedModel
 
 __all__ = ["compare", "load", "load_model", "run"]
 
@@ -83,7 +83,7 @@ def compare(
     return run_comparison(path, out=out, progress=open_progress(quiet=not progress), **options)
 
 
-def load_model(run: str | Path | Run) -> LoadedModel:
+def load_model(run: str | Path | Run) -> TrainedModel:
     """Returns the trained model of a run; ``.predict(texts)`` gives ``(label, probability)`` pairs."""
     from qfedfm.experiment.results import load_model as from_run
 

@@ -1,0 +1,89 @@
+"""The experiment file as one frozen value; it only composes the options of the parts."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from qfedfm.aggregation import AggregationConfig, FedAvg
+from qfedfm.core.config import Config
+from qfedfm.core.errors import NotBuiltError, RequestError
+from qfedfm.data import DataConfig
+from qfedfm.federation.config import ClientConfig, FederationConfig
+from qfedfm.federation.stages import StageConfig
+from qfedfm.models import ModelConfig
+
+RESULTS_VERSION = 1
+"""Raised whenever a change of the package changes numbers, so that stale results are never reused."""
+
+_NOT_BUILT = {
+    "security": "security (channel, sum) is not built yet; leave the key out",
+    "trust": "trust is not built yet; leave the key out",
+    "incentives": "incentives is not built yet; leave the key out",
+}
+
+
+class Experiment(Config):
+    """Everything that defines a run.
+
+    Args:
+        name: Names the run's folder; letters, digits, ``.``, ``_`` and ``-``.
+        seed: The seed of every random stream.
+        data: Texts (or images, or features), labels, and who holds them.
+        model: Backbone, adapter and head.
+        federation: Rounds, cohort, engine, sampler, server optimizer, faults.
+        client: Local training.
+        aggregation: The rule from updates to the next model.
+        stages: Steps around the update, in order on the client, reversed on the server.
+        device: ``auto`` is CUDA where there is one.
+        track: Trackers beside the run's folder.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] = "experiment"
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    federation: FederationConfig = FederationConfig()
+    client: ClientConfig = ClientConfig()
+    aggregation: AggregationConfig = FedAvg()
+    stages: tuple[StageConfig, ...] = ()
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    track: tuple[Literal["tensorboard"], ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _built(cls, values: Any) -> Any:
+        if isinstance(values, dict):
+            for key, sentence in _NOT_BUILT.items():
+                if key in values:
+                    raise NotBuiltError(sentence)
+        return values
+
+    @field_validator("aggregation", mode="before")
+    @classmethod
+    def _aggregation(cls, value: Any) -> Any:
+        if isinstance(value, dict) and value.get("kind", "fedavg") in _FUTURE_RULES:
+            raise NotBuiltError(f"aggregation.kind {value['kind']} is not built yet; use fedavg")
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Experiment:
+        clients = getattr(self.data.partition, "clients", None)
+        cohort = self.federation.cohort
+        if self.federation.engine == "local" and clients and cohort and cohort > clients:
+            raise RequestError(
+                f"federation.cohort is {cohort} but data.partition.clients is {clients}; "
+                "a cohort can be at most all clients"
+            )
+        return self
+
+    def defining(self) -> dict[str, Any]:
+        """Returns the options that results depend on: all but the name and the trackers."""
+        return {key: value for key, value in self.plain().items() if key not in ("name", "track")}
+
+
+_FUTURE_RULES = frozenset(
+    "fedit ffa_lora rolora flora flexlora hetlora fedex_lora fedsvd lora_fair fedsa_lora best_rank "
+    "soup".split()
+)
