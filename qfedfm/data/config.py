@@ -36,7 +36,9 @@ class DataConfig(Config):
     text: str | tuple[str, ...] = Field("text", description="Text column, or columns that are joined.")
     label: str = Field("label", description="Label column.")
     header: bool | str = Field(
-        "auto", description="Files: auto, true or false (then columns are c0, c1, ...)."
+        "auto",
+        description="Files: auto, true or false (then columns are c0, c1, ...).",
+        json_schema_extra={"enum": ["auto", True, False]},
     )
     test: str | None = Field(None, description="A second file of test data; null holds out test_fraction.")
     test_fraction: float = Field(0.2, gt=0, lt=1, description="Part of the data held out for test.")

@@ -27,11 +27,13 @@ from qfedfm.data.documented import documented
 from qfedfm.data.fields import FIELDS
 from qfedfm.data.prose import clean, shingles, strip_names
 
-EXTRACTION_VERSION = 2
+EXTRACTION_VERSION = 3
 """Raised whenever the same packages would give other texts."""
 
-MOST_PER_FIELD = 450
-LEAST_WORDS, MOST_WORDS = 8, 100
+MOST_PER_FIELD = 400
+LEAST_WORDS, MOST_WORDS = 12, 100
+MOST_REMOVED = 0.35
+"""A text that loses a larger part of its words with the names is no longer prose."""
 NEAR_IDENTICAL = 0.6
 """Jaccard similarity of word triples from which two texts count as one."""
 
@@ -89,8 +91,11 @@ def _extract() -> list[Entry]:
     for label in sorted(FIELDS):
         for module in FIELDS[label]:
             for item in sorted(documented(module), key=lambda item: item.name):
-                text = strip_names(clean(item.doc), item.name, label)
+                prose = clean(item.doc)
+                text = strip_names(prose, item.name, label)
                 words = text.split()
+                if len(words) < (1 - MOST_REMOVED) * len(prose.split()):
+                    continue
                 if len(words) > MOST_WORDS:
                     text = " ".join(words[:MOST_WORDS])
                 if len(words) >= LEAST_WORDS:

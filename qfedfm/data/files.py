@@ -123,6 +123,11 @@ def _delimited(path: Path, needed: list[str], header: bool | str, tabs: bool) ->
             raise RequestError(
                 f"{path}, line {line}: {len(row)} fields where {len(columns)} are expected{hint}"
             )
+    for column in needed:
+        if columns.count(column) > 1:
+            raise RequestError(
+                f"{path} has {columns.count(column)} columns named {column!r}; rename all but one"
+            )
     places = {column: columns.index(column) for column in needed}
     return Table(str(path), {c: [row[i] for row in body] for c, i in places.items()}, body_lines)
 

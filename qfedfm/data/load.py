@@ -193,12 +193,14 @@ def _draw(
     samples: Samples, groups: Ints, among: NDArray[np.bool_], fraction: float, rng: np.random.Generator
 ) -> NDArray[np.bool_]:
     """Draws a fraction of the groups of each label (that of the group's first sample); never all of it."""
-    members, first = np.unique(groups[among], return_index=True)
-    names = np.asarray(samples.names, dtype=object)[among][first]
+    where = np.flatnonzero(among)
+    members, first = np.unique(groups[where], return_index=True)
+    code = {name: i for i, name in enumerate(ordered_labels(set(samples.names)))}
+    codes = np.array([code[samples.names[i]] for i in where[first].tolist()], dtype=np.int64)
+    by_label = np.split(members[np.argsort(codes, kind="stable")], np.cumsum(np.bincount(codes))[:-1])
     drawn: list[Ints] = []
-    for name in ordered_labels(set(names.tolist())):
-        of_label = members[names == name]
-        count = min(round(fraction * len(of_label)), len(of_label) - 1)
+    for of_label in by_label:
+        count = min(round(fraction * len(of_label)), max(0, len(of_label) - 1))
         drawn.append(rng.permutation(of_label)[:count])
     chosen = np.concatenate(drawn)
     if not len(chosen):

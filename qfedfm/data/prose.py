@@ -27,7 +27,7 @@ _URL = re.compile(r"(?:https?|ftp)://\S+|\bwww\.\S+")
 
 _CODE = re.compile(r"\S*(?:\w_\w|\w\.[A-Za-z_]\w*|\w\(\)|[\\={}|$#^@]|__|\w/\w+/)\S*")
 """Words that are code rather than prose: snake_case, dotted names, calls, formulas."""
-_CAMEL = re.compile(r"\b\w*(?:[a-z0-9][A-Z]|[A-Z]{2,}[a-z])\w*\b")
+_CAMEL = re.compile(r"\b\w*(?:[a-z0-9][A-Z]|[A-Z]{2,}[a-z])\w*\b(?:'s)?")
 
 _GIVEN_AWAY = frozenset(PACKAGE_NAMES).union(*LABEL_WORDS.values())
 _POINTER = re.compile(r"(?:(?<=[.!?])|^)\s*\(?(?:Read more in|(?:Please )?[Ss]ee\b)[^.]*\.?(?=\s|$)\)?")
@@ -77,10 +77,10 @@ def clean(doc: str) -> str:
 
 
 def _markup(text: str) -> str:
-    text = _URL.sub(" ", text)
     text = _MATH_ROLE.sub(" ", text)
     text = _ROLE.sub(r"\1", text)
     text = _LINK.sub(r"\1", text)
+    text = _URL.sub(" ", text)
     text = _LITERAL.sub(r"\1", text)
     text = _TICKS.sub(r"\1", text)
     text = _REFERENCE.sub("", text)
