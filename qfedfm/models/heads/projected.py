@@ -1,0 +1,89 @@
+"""The frame that the quantum head and its controls share, so that they differ in one part only.
+
+Trained projection to q numbers, bounded angles ``π tanh``, a core from q angles to o outputs, and a
+trained affine map to the classes. Shapes: K = clients, B = batch, D = features, q = angles,
+o = outputs of the core, C = classes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol
+
+from qfedfm.core.tensors import Layout
+from qfedfm.models.heads.head import affine, affine_entries, affine_initial
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from qfedfm.circuits import Circuit
+    from qfedfm.core.random import Streams
+
+
+class Core(Protocol):
+    """What stands between the angles and the output layer."""
+
+    @property
+    def inputs(self) -> int:
+        """The number of angles q."""
+
+    @property
+    def outputs(self) -> int:
+        """The number of outputs o."""
+
+    @property
+    def entries(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
+        """Names and shapes of its trained tensors."""
+
+    @property
+    def constants(self) -> dict[str, Tensor]:
+        """Its frozen tensors."""
+
+    @property
+    def circuit(self) -> Circuit | None:
+        """The circuit inside, if there is one."""
+
+    def initial(self, streams: Streams) -> dict[str, Tensor]:
+        """Returns its trained tensors before training."""
+
+    def apply(self, params: Mapping[str, Tensor], constants: Mapping[str, Tensor], angles: Tensor) -> Tensor:
+        """Returns (*K, B, o) outputs, bounded by ±1 or so, of angles (*K, B, q)."""
+
+
+class ProjectedHead:
+    """Projection, bounded angles, core, output.
+
+    Args:
+        core: The part that differs between a quantum head and its controls.
+        features: D.
+        classes: C.
+    """
+
+    def __init__(self, core: Core, features: int, classes: int) -> None:
+        self._core, self._features, self._classes = core, features, classes
+        self.layout = Layout(
+            affine_entries("projection", core.inputs, features)
+            + core.entries
+            + affine_entries("output", classes, core.outputs)
+        )
+        self.constants = core.constants
+        self.circuit = core.circuit
+        self.replaced = tuple(name for name, _ in core.entries)
+        self.quantum_parameters = (
+            sum(math.prod(shape) for _, shape in core.entries) if core.circuit is not None else 0
+        )
+
+    def initial(self, streams: Streams) -> dict[str, Tensor]:
+        """Returns the tensors before training; the frame's are the same for every core."""
+        return (
+            affine_initial("projection", self._core.inputs, self._features, streams)
+            | self._core.initial(streams)
+            | affine_initial("output", self._classes, self._core.outputs, streams)
+        )
+
+    def logits(self, params: Mapping[str, Tensor], x: Tensor) -> Tensor:
+        """Returns (*K, B, C) logits of features (*K, B, D)."""
+        projected = affine(x, params["projection.weight"], params["projection.bias"])
+        outputs = self._core.apply(params, self.constants, math.pi * projected.tanh())
+        return affine(outputs, params["output.weight"], params["output.bias"])
