@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from html import escape
 
@@ -12,6 +13,7 @@ Ints = NDArray[np.int64]
 
 MOST_ROWS = 40
 MOST_COLUMNS = 24
+_TEXT_WIDTH = 88
 _WIDTH, _ROW, _LEFT, _RIGHT, _FONT = 400, 16, 40, 48, 11
 
 
@@ -47,7 +49,7 @@ def select(
 
 
 def heat_map(table: Ints, label_names: Sequence[str]) -> str:
-    """Draws the partition: a row per client, a column per class, darker is more samples.
+    """Draws the partition: a row per client, a column per class, stronger is more samples.
 
     Args:
         table: Samples per client and class, shape (clients, classes), as :meth:`ClientIndex.table` gives.
@@ -104,16 +106,24 @@ def text_table(table: Ints, label_names: Sequence[str], most_rows: int = 20, mos
         table: Samples per client and class, shape (clients, classes).
         label_names: Names of the classes.
         most_rows: Clients to show; see :func:`select`.
-        most_columns: Classes to show.
+        most_columns: Classes to show, at most 26. Where their names do not fit a line they become letters,
+            explained below the table.
     """
     shown, clients, names = select(table, label_names, most_rows, most_columns)
-    heads = ["client", *(_short(name, 12) for name in names), "all"]
+    legend = ""
+    if sum(len(name) + 2 for name in names) > _TEXT_WIDTH:
+        letters = [chr(ord("a") + i) for i in range(len(names))]
+        legend = ", ".join(f"{letter} {name}" for letter, name in zip(letters, names, strict=True))
+        names = letters
+    heads = ["client", *names, "all"]
     body = [
         [str(client), *(str(count) if count else "." for count in row), str(sum(row))]
         for client, row in zip(clients, shown.tolist(), strict=True)
     ]
     widths = [max(len(line[i]) for line in [heads, *body]) for i in range(len(heads))]
     lines = ["  ".join(v.rjust(w) for v, w in zip(line, widths, strict=True)) for line in [heads, *body]]
+    if legend:
+        lines += textwrap.wrap(f"({legend})", _TEXT_WIDTH)
     if len(shown) < len(table):
         lines.append(f"({len(shown)} of {len(table):,} clients, evenly spaced by size)")
     return "\n".join(lines)

@@ -46,4 +46,7 @@ def test_as_text():
     assert text_table(np.array([[3, 0], [1, 12]]), ["neg", "pos"]) == (
         "client  neg  pos  all\n     0    3    .    3\n     1    1   12   13"
     )
+    long = text_table(np.eye(12, dtype=np.int64), [f"quite a long name {i}" for i in range(12)])
+    assert long.startswith("client  a  b  c") and "c quite a long name 2" in long
+    assert max(map(len, long.splitlines())) <= 88
     assert "(20 of 30 clients" in text_table(np.ones((30, 2), np.int64), ["neg", "pos"])
