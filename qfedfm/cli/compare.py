@@ -32,7 +32,6 @@ def compare(
     """
     from qfedfm.cli.main import print_json
     from qfedfm.experiment.comparing import compare as run_comparison
-    from qfedfm.experiment.tables import to_terminal
 
     found = run_comparison(
         file,
@@ -45,5 +44,5 @@ def compare(
     if as_json:
         print_json(found.content)
         return
-    click.echo(to_terminal(found.table))
+    click.echo(found.table.text())
     click.echo(f"{found.folder / 'comparison.html'}")

@@ -81,12 +81,10 @@ def invoke(arguments: Sequence[str]) -> int:
         code = cli.main(args=list(arguments), prog_name="qfedfm", standalone_mode=False)
     except click.ClickException as error:
         return _fail(error.format_message(), 2, as_json)
-    except RequestError as error:
-        return _fail(str(error), 2, as_json)
     except (KeyboardInterrupt, click.Abort):
         return _fail("interrupted; what was finished is kept, continue with --resume", 130, as_json)
     except QfedfmError as error:
-        return _fail(str(error), getattr(error, "exit_code", 1), as_json)
+        return _fail(str(error), error.exit_code, as_json)
     except BrokenPipeError:
         sys.stderr.close()
         return 1

@@ -8,11 +8,19 @@ from __future__ import annotations
 
 
 class QfedfmError(Exception):
-    """Base of every error that qfedfm raises on purpose."""
+    """Base of every error that qfedfm raises on purpose.
+
+    Attributes:
+        exit_code: What the command line exits with.
+    """
+
+    exit_code = 1
 
 
 class RequestError(QfedfmError, ValueError):
     """The request cannot be served as written; the message is one sentence for the user."""
+
+    exit_code = 2
 
 
 class NotBuiltError(RequestError):

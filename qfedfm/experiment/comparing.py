@@ -25,7 +25,7 @@ from qfedfm.experiment.progress import Progress, SilentProgress
 from qfedfm.experiment.report import write_comparison_report
 from qfedfm.experiment.results import Run
 from qfedfm.experiment.running import run_experiment
-from qfedfm.experiment.tables import Table, comparison_table, to_csv
+from qfedfm.experiment.tables import ComparisonTable, Row, build_table
 
 QUICK_SEEDS = 2
 QUICK_ROUNDS = 2
@@ -86,7 +86,7 @@ class Comparison:
     """
 
     folder: Path
-    table: Table
+    table: ComparisonTable
     content: dict[str, Any]
 
 
@@ -142,7 +142,16 @@ def compare(
         found[key] = Run(run_experiment(planned_run, root=folder, resume=True, progress=show, report=False))
     picked = {cell.label: _pick(cell, trials, numbers, found, selection) for cell in chosen}
     runs = {cell.label: [found[cell.label, picked[cell.label], seed] for seed in numbers] for cell in chosen}
-    table = comparison_table({label: [run.summary for run in of] for label, of in runs.items()})
+    table = build_table(
+        [
+            Row(
+                cell.label,
+                [run.summary for run in runs[cell.label]],
+                {**cell.settings, **dict(picked[cell.label])},
+            )
+            for cell in chosen
+        ]
+    )
     content = {
         "name": name,
         "file": Path(path).name,
@@ -159,15 +168,15 @@ def compare(
             }
             for (label, trial, seed), run in found.items()
         ],
-        "chosen": {label: dict(trial) for label, trial in picked.items()},
         "table": table.plain(),
+        "notes": list(table.notes),
         "runs": {label: [run.summary["run_id"] for run in of] for label, of in runs.items()},
         "environment": json.loads((next(iter(found.values())).folder / "environment.json").read_text()),
     }
     write_atomic(folder / "comparison.json", json.dumps(content, indent=1, allow_nan=False) + "\n")
-    write_atomic(folder / "comparison.csv", to_csv(table))
+    write_atomic(folder / "comparison.csv", table.csv())
     write_comparison_report(
-        {label: [run.folder for run in of] for label, of in runs.items()}, folder / "comparison.html"
+        {label: [run.folder for run in of] for label, of in runs.items()}, folder / "comparison.html", name
     )
     return Comparison(folder, table, content)
 

@@ -77,12 +77,24 @@ def experiment(
     source: str = "the configuration",
 ) -> Experiment:
     """Returns the experiment that ``content`` with ``overrides`` describes; see :func:`load`."""
-    changed = override(content, overrides)
+    changed = _with_kinds(override(content, overrides), Experiment().plain())
     try:
         return Experiment.model_validate(changed)
     except ValidationError as error:
         built, sentence = explain(error, Experiment)
         raise (RequestError if built else NotBuiltError)(f"{source}: {sentence}") from None
+
+
+def _with_kinds(content: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns ``content`` in which a part that gives options but no kind is of the default kind."""
+    result = dict(content)
+    for key, default in defaults.items():
+        given = result.get(key)
+        if isinstance(given, Mapping) and isinstance(default, Mapping):
+            if "kind" in default:
+                given = {"kind": default["kind"], **given}
+            result[key] = _with_kinds(given, default)
+    return result
 
 
 def override(content: Mapping[str, Any], overrides: Mapping[str, Any] | Iterable[str]) -> dict[str, Any]:

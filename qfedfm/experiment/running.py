@@ -44,6 +44,8 @@ DEFAULT_FOLDER = Path("runs")
 class InterruptedRunError(RunError):
     """The run was stopped after a round and can be resumed."""
 
+    exit_code = 130
+
 
 @dataclass(frozen=True)
 class Parts:
