@@ -279,8 +279,12 @@ def _notes(
     if len(rows) > 1:
         tested = sum(pair is not None and pair.p_t is not None for pair in pairs)
         notes.append(
-            f"Differences are from {first}, paired by seed; p is the paired t-test, corrected for "
-            f"{tested} comparison{'' if tested == 1 else 's'} (Holm)."
+            f"Differences are from {first}, paired by seed; "
+            + (
+                f"p is the paired t-test, corrected for {tested} comparison{'' if tested == 1 else 's'} (Holm)."
+                if tested
+                else "no t-test is possible with fewer than two pairs or equal differences."
+            )
         )
     smallest = [pair.smallest_p for pair in pairs if pair and pair.smallest_p is not None]
     if smallest:

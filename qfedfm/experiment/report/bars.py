@@ -108,7 +108,15 @@ def stacked_bars(
     return drawing(title, f"One bar a round, rounds {rounds[0]} to {rounds[-1]}. In total: {totals}.", body)
 
 
-def dots(title: str, rows: Sequence[Row], value_name: str, below: str, reference: tuple[float, str]) -> str:
+def dots(
+    title: str,
+    rows: Sequence[Row],
+    value_name: str,
+    below: str,
+    reference: tuple[float, str],
+    *,
+    wide: bool = False,
+) -> str:
     """Returns the SVG of one dot a client with its interval, on an axis from 0 to 1; empty without rows.
 
     Args:
@@ -117,15 +125,16 @@ def dots(title: str, rows: Sequence[Row], value_name: str, below: str, reference
         value_name: Name of the vertical axis.
         below: Name of the horizontal axis.
         reference: A value to compare with and its name.
+        wide: Whether the drawing takes the whole page's width.
     """
     if not rows:
         return ""
-    frame = Frame(width=WIDE, top=30.0)
+    frame = Frame(width=WIDE if wide else WIDTH, top=30.0)
     y = frame.y(0.0, 1.0)
     values = [0.0, 0.25, 0.5, 0.75, 1.0]
     body = frame.horizontal_grid(y, values, [f"{v:g}" for v in values]) + frame.reference(y, *reference)
     slot = (frame.width - frame.left - frame.right) / len(rows)
-    every = math.ceil(len(rows) / 20)
+    every = math.ceil(len(rows) / (20 if wide else 12))
     for i, row in enumerate(rows):
         middle = frame.left + slot * (i + 0.5)
         shapes = ""
@@ -150,10 +159,12 @@ def dots(title: str, rows: Sequence[Row], value_name: str, below: str, reference
             body += text(middle, frame.height - frame.bottom + 19, shorten(row.name, 6), "tick", "middle")
     body += frame.captions(below, value_name)
     low, high = min(r.value for r in rows), max(r.value for r in rows)
-    return drawing(title, f"{len(rows)} values from {low:.3f} to {high:.3f}.", body, width=WIDE)
+    return drawing(title, f"{len(rows)} values from {low:.3f} to {high:.3f}.", body, width=frame.width)
 
 
-def forest(title: str, rows: Sequence[Row], value_name: str, zero: bool = False) -> str:
+def forest(
+    title: str, rows: Sequence[Row], value_name: str, *, zero: bool = False, first_colour: int = 0
+) -> str:
     """Returns the SVG of one row a cell: the mean, its interval, the single runs; empty without rows.
 
     Args:
@@ -161,6 +172,7 @@ def forest(title: str, rows: Sequence[Row], value_name: str, zero: bool = False)
         rows: The cells, drawn from top to bottom.
         value_name: Name of the horizontal axis.
         zero: Whether zero belongs to the axis and is marked (differences).
+        first_colour: The series colour of the first row.
     """
     if not rows:
         return ""
@@ -188,7 +200,11 @@ def forest(title: str, rows: Sequence[Row], value_name: str, zero: bool = False)
         body += tag("text", name, x=frame.left - 8, y=middle + 4.5, text_anchor="end", class_="name")
         number = quantities.signed(row.value) if zero else quantities.decimal(row.value)
         words = [row.name, f"{number} {quantities.interval(row.low, row.high)}", row.words]
-        body += tag("g", _spot(words, 0.0, middle - apart / 2, WIDTH, apart, shapes), class_=f"s{i % SERIES}")
+        body += tag(
+            "g",
+            _spot(words, 0.0, middle - apart / 2, WIDTH, apart, shapes),
+            class_=f"s{(i + first_colour) % SERIES}",
+        )
     body += text((frame.left + frame.width - frame.right) / 2, frame.height - 6, value_name, "axis", "middle")
     described = "; ".join(
         f"{row.name} {quantities.decimal(row.value)} {quantities.interval(row.low, row.high)}" for row in rows

@@ -60,8 +60,8 @@ def write_comparison_report(
 def group_runs(folders: Sequence[Path]) -> dict[str, list[Path]]:
     """Groups runs that differ in nothing but name, seed and trackers; first come, first named.
 
-    A group is named by the options in which the groups differ, ``head.kind linear``; a single group by
-    the name of its runs.
+    A group is named by the options in which the groups differ, ``linear`` or ``lr 0.01, rank 4``; a single
+    group by the name of its runs.
 
     Raises:
         RequestError: If a folder holds no run, or one is given twice.
@@ -102,6 +102,8 @@ def _labels(options: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _label(options: Mapping[str, Any], keys: Sequence[str]) -> str:
+    if len(keys) == 1 and keys[0].endswith(".kind"):
+        return str(options.get(keys[0], "none"))
     parts = []
     for key in keys:
         if key in options:
@@ -155,7 +157,11 @@ def _result(compared: tables.ComparisonTable, rows: Sequence[tables.Row]) -> str
                 figure(
                     f"Difference from {rows[0].label}",
                     forest(
-                        "Paired difference in test accuracy", differences, "difference in test accuracy", True
+                        "Paired difference in test accuracy",
+                        differences,
+                        "difference in test accuracy",
+                        zero=True,
+                        first_colour=1,
                     ),
                     "Paired by seed; bars are 95 % intervals, not corrected for the number of comparisons.",
                 ),
@@ -179,7 +185,7 @@ def _learning(records: Mapping[str, Sequence[Records]]) -> str:
     ):
         lines = [_mean_line(label, members, key, i) for i, (label, members) in enumerate(shown)]
         charts.append(figure(name, line_chart(f"{name} by round", lines, unit, limits=limits), caption))
-    return cards(charts)
+    return cards(charts, roomy=True)
 
 
 def _mean_line(name: str, members: Sequence[Records], key: str, colour: int) -> Line:

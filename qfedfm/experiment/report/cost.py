@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from qfedfm.experiment import quantities
 from qfedfm.experiment.report.bars import stacked_bars
+from qfedfm.experiment.report.lines import Line, line_chart
 from qfedfm.experiment.report.page import cards, figure, folded, table
 from qfedfm.experiment.report.records import Records
 from qfedfm.experiment.report.svg import escape
@@ -19,6 +20,7 @@ def cost(records: Records) -> str:
     timings = records.timings
     spent = [("training", "train_seconds"), ("combining", "aggregate_seconds")]
     spent += [("evaluation", "evaluate_seconds"), ("checkpoint", "checkpoint_seconds")]
+    norm = Line("norm", records.curve("update_norm"), colour=3)
     return cards(
         [
             figure(
@@ -43,6 +45,13 @@ def cost(records: Records) -> str:
                 ),
                 "On one machine, all clients of the round together.",
             ),
+            figure(
+                "Size of the combined update",
+                line_chart("Norm of the combined update by round", [norm], "Euclidean norm"),
+                "How far one round moves the model.",
+            )
+            if len(norm.points) > 1
+            else "",
         ]
     )
 

@@ -79,7 +79,7 @@ def heat_map(table: Sequence[Sequence[int]], label_names: Sequence[str]) -> str:
                     class_="heat",
                 )
             if numbers and count:
-                ink = "count strong" if share > 0.3 else "count"
+                ink = "count strong" if share > 0.7 else "count medium" if share > 0.32 else "count"
                 shapes += text(x + (wide - gap) / 2, y + tall / 2 + 4, count, ink, "middle")
             body += _cell(f"Client {k}, {names[c]}: {quantities.count(count)} ({share:.0%})", shapes)
     some = "" if len(shown) == clients else f" ({len(shown)} drawn, evenly spaced by size)"

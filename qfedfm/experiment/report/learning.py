@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -17,6 +16,10 @@ from qfedfm.experiment.report.records import Records
 from qfedfm.experiment.report.svg import escape
 from qfedfm.experiment.statistics import wilson
 
+FEW_CLIENTS = 24
+"""Up to so many, the accuracy by client fits beside the curves."""
+MOST_CLASSES = 24
+"""More than these are folded away, and the confusion matrix is left to scores.json."""
 CIRCUIT_HEADS = ("quantum", "frozen_quantum", "unentangled")
 
 
@@ -29,7 +32,6 @@ def learning(records: Records) -> str:
     summary_end = _accuracy_end(records)
     if summary_end:
         accuracy[0] = Line("test", accuracy[0].points, band=[summary_end], colour=0)
-    norm = Line("norm", [p for p in records.curve("update_norm") if math.isfinite(p[1])], colour=3)
     return cards(
         [
             figure(
@@ -52,12 +54,7 @@ def learning(records: Records) -> str:
                 line_chart("Loss by round", loss, "cross-entropy, nats"),
                 "The training loss is the mean over the round's local steps, while parameters still move.",
             ),
-            figure(
-                "Size of the combined update",
-                line_chart("Norm of the combined update by round", [norm], "Euclidean norm"),
-            )
-            if len(norm.points) > 1
-            else "",
+            _by_client(records) if _few_clients(records) else "",
         ]
     )
 
@@ -92,55 +89,22 @@ def classes(records: Records) -> str:
         below += f" Never seen in training, so always wrong: {', '.join(map(str, unseen))}."
     names, counts = records.scores["label_names"], records.scores["confusion"]
     confusion = ""
-    if 1 < len(counts[0]) <= 24:
+    if 1 < len(counts[0]) <= MOST_CLASSES:
         rows_ = [(n, *(quantities.count(v) for v in row)) for n, row in zip(names, counts, strict=True)]
         confusion = folded(
             "Confusion matrix (rows: true, columns: predicted)",
             table(("true class", *names[: len(counts[0])]), rows_),
         )
+    if len(entries) > MOST_CLASSES:
+        return folded(
+            f"Scores of {len(entries)} classes", f'{per_class}<p class="caption">{escape(below)}</p>'
+        )
     return f'<div class="card">{per_class}<p class="caption">{escape(below)}</p></div>{confusion}'
 
 
 def clients(records: Records) -> str:
-    """Returns who holds what and how well the model does on each client."""
-    clients = records.clients
-    names, counts = clients.get("label_names") or [], clients.get("table") or []
-    entries = clients.get("accuracy") or []
-    overall = records.summary.get("test_accuracy")
-    chart = ""
-    if entries and overall is not None:
-        rows = []
-        for entry in entries:
-            total = int(entry["examples"])
-            low, high = wilson(round(float(entry["accuracy"]) * total), total).interval or (None, None)
-            rows.append(
-                Row(
-                    str(entry["client"]),
-                    float(entry["accuracy"]),
-                    low,
-                    high,
-                    words=f"{quantities.count(total)} examples",
-                )
-            )
-        on = "validation" if entries[0].get("on") == "validation" else "own training"
-        more = len(clients.get("sizes") or ()) - len(entries)
-        chart = figure(
-            "Accuracy of the global model on each client",
-            dots(
-                "Accuracy by client",
-                rows,
-                "accuracy",
-                "client",
-                (float(overall), f"all test examples {float(overall):.3f}"),
-            ),
-            f"On each client's {on} examples, with 95 % Wilson intervals."
-            + (
-                f" The first {len(entries)} clients; {quantities.count(more)} more are not drawn."
-                if more > 0
-                else ""
-            ),
-            class_="wide",
-        )
+    """Returns who holds what, and the accuracy by client where it does not fit beside the curves."""
+    names, counts = records.clients.get("label_names") or [], records.clients.get("table") or []
     partition = figure(
         "Who holds what",
         heat_map(counts, [str(name) for name in names]),
@@ -148,11 +112,37 @@ def clients(records: Records) -> str:
         "share of the client. Bars on top: examples of the client.",
         class_="wide",
     )
-    duplicates = clients.get("duplicates")
+    duplicates = records.clients.get("duplicates")
     about = ""
     if isinstance(duplicates, Mapping) and duplicates:
         about = folded("Texts held by more than one client", facts(duplicates))
-    return cards([partition]) + cards([chart]) + about
+    return cards([partition]) + ("" if _few_clients(records) else cards([_by_client(records)])) + about
+
+
+def _few_clients(records: Records) -> bool:
+    return len(records.clients.get("accuracy") or ()) <= FEW_CLIENTS
+
+
+def _by_client(records: Records) -> str:
+    """Returns the final model's accuracy on each client's examples."""
+    entries = records.clients.get("accuracy") or []
+    overall = records.summary.get("test_accuracy")
+    if not entries or overall is None:
+        return ""
+    rows = []
+    for entry in entries:
+        total, share = int(entry["examples"]), float(entry["accuracy"])
+        low, high = wilson(round(share * total), total).interval or (None, None)
+        rows.append(Row(str(entry["client"]), share, low, high, words=f"{quantities.count(total)} examples"))
+    on = "validation" if entries[0].get("on") == "validation" else "own training"
+    caption = f"The final model on each client's {on} examples, with 95 % Wilson intervals."
+    more = len(records.clients.get("sizes") or ()) - len(entries)
+    if more > 0:
+        caption += f" The first {len(entries)} clients; {quantities.count(more)} more are not drawn."
+    wide = not _few_clients(records)
+    reference = (float(overall), f"all test examples {float(overall):.3f}")
+    drawing = dots("Accuracy by client", rows, "accuracy", "client", reference, wide=wide)
+    return figure("Accuracy by client", drawing, caption, class_="wide" if wide else "")
 
 
 def circuit(records: Records) -> str:

@@ -83,7 +83,7 @@ def line_chart(
     if reference:
         body += frame.reference(y, *reference)
     body += "".join(_band(line, x, y, low, high) for line in lines)
-    body += "".join(_curve(line, x, y) for line in lines)
+    body += "".join(_curve(line, x, y, len(lines) <= 3) for line in lines)
     body += _names(lines, x, y, frame)
     body += _columns(lines, rounds, x, y, frame, show)
     last = "; ".join(f"{line.name}: {show(_last(line)[1])} in round {_last(line)[0]}" for line in lines)
@@ -100,7 +100,7 @@ def _thinned(points: Sequence[tuple[int, float]]) -> Sequence[tuple[int, float]]
     return points if every <= 1 else [*points[:-1:every], points[-1]]
 
 
-def _curve(line: Line, x: Scale, y: Scale) -> str:
+def _curve(line: Line, x: Scale, y: Scale, marked: bool) -> str:
     path, pen = [], "M"
     points = _thinned(line.points)
     for r, v in points:
@@ -113,7 +113,7 @@ def _curve(line: Line, x: Scale, y: Scale) -> str:
     marks = "".join(
         tag("circle", cx=x(r), cy=y(v), r=2.6, class_="mark") for r, v in points if math.isfinite(v)
     )
-    few = len(points) <= 30
+    few = len(points) <= 30 and marked
     return tag("g", tag("path", d="".join(path), class_="line") + (marks if few else ""), class_=colour)
 
 

@@ -83,10 +83,11 @@ def figure(name: str, drawing: str, caption: str = "", class_: str = "") -> str:
     return f'<figure class="card"><h3>{escape(name)}</h3>{inner}{below}</figure>'
 
 
-def cards(parts: Iterable[str]) -> str:
-    """Returns cards side by side where there is room."""
+def cards(parts: Iterable[str], roomy: bool = False) -> str:
+    """Returns cards side by side where there is room; ``roomy`` ones are two a row at most."""
     shown = [part for part in parts if part]
-    return f'<div class="cards">{"".join(shown)}</div>' if shown else ""
+    class_ = "cards roomy" if roomy else "cards"
+    return f'<div class="{class_}">{"".join(shown)}</div>' if shown else ""
 
 
 def tiles(entries: Sequence[tuple[str, str, str]]) -> str:

@@ -41,7 +41,7 @@ def render(records: Records) -> str:
         section("classes", "Classes", classes(records)),
         section("clients", "Clients", clients(records)),
         section("circuit", "Circuit", circuit(records)),
-        section("cost", "Bytes and time", cost(records)),
+        section("cost", "Cost", cost(records)),
         section("participation", "Participation", participation(records)),
         section("rounds", "Numbers by round", numbers(records)),
         section("setup", "Configuration and environment", _setup(records)),
