@@ -30,10 +30,14 @@ def size(value: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Returns ``0.42 s``, ``12.3 s``, ``3 min 05 s`` or ``2 h 07 min``."""
+    """Returns ``42 ms``, ``4.20 s``, ``12.3 s``, ``3 min 05 s`` or ``2 h 07 min``."""
     if seconds is None or not math.isfinite(seconds):
         return MISSING
-    if seconds < 10:
+    if seconds == 0:
+        return "0 s"
+    if seconds < 0.9995:
+        return f"{1000 * seconds:.3g} ms"
+    if seconds < 9.995:
         return f"{seconds:.2f} s"
     if seconds < 59.95:
         return f"{seconds:.1f} s"

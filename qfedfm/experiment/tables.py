@@ -281,7 +281,8 @@ def _notes(
         notes.append(
             f"Differences are from {first}, paired by seed; "
             + (
-                f"p is the paired t-test, corrected for {tested} comparison{'' if tested == 1 else 's'} (Holm)."
+                f"p is the paired t-test, corrected for {tested} "
+                f"{'comparison' if tested == 1 else 'comparisons'} (Holm)."
                 if tested
                 else "no t-test is possible with fewer than two pairs or equal differences."
             )

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from qfedfm.experiment import quantities
 from qfedfm.experiment.progress import (
     LineProgress,
     Pace,
@@ -40,6 +41,18 @@ RECORD = {
 def test_numbers_of_a_round_are_shown_and_missing_ones_left_out():
     assert measured(RECORD) == "train loss 0.512, test loss 0.600, accuracy 0.812, 1.5 MB, 1 refused"
     assert measured({"round": 0, "test_accuracy": 0.5}) == "accuracy 0.500"
+
+
+def test_numbers_are_written_for_people():
+    assert [quantities.duration(s) for s in (None, 0, 0.0421, 0.9996, 9.996, 12.34, 59.96, 185, 7620)] == [
+        *("–", "0 s", "42.1 ms", "1.00 s", "10.0 s", "12.3 s"),
+        *("1 min 00 s", "3 min 05 s", "2 h 07 min"),
+    ]
+    assert [quantities.size(b) for b in (None, 0, 999, 999_600, 1_234_567, 5e12)] == [
+        *("–", "0 B", "999 B", "1 MB", "1.23 MB", "5 TB"),
+    ]
+    assert quantities.count(1234567) == "1\u202f234\u202f567" and quantities.signed(-0.5) == "−0.500"
+    assert quantities.probability(0.0004) == "< 0.001" and quantities.interval(None, 1.0) == "–"
 
 
 def test_time_left_counts_only_the_steps_of_this_process():

@@ -129,10 +129,11 @@ def _headline(records: Records) -> str:
     seconds = summary.get("seconds", sum(line.get("seconds", 0.0) for line in records.timings))
     validation = summary.get("validation_accuracy")
     error = (records.scores.get("calibration_error") or {}).get("value")
+    around_f1, around_error = _around(records, "macro_f1"), _around(records, "calibration_error")
     entries = [
         ("Majority accuracy", quantities.decimal(majority), "on the same test examples"),
-        ("Macro-F1", quantities.decimal(summary.get("test_macro_f1")), "test"),
-        ("Calibration error", quantities.decimal(error), "expected, 15 bins") if error is not None else None,
+        ("Macro-F1", quantities.decimal(summary.get("test_macro_f1")), around_f1),
+        ("Calibration error", quantities.decimal(error), around_error) if error is not None else None,
         ("Validation accuracy", quantities.decimal(validation), "") if validation is not None else None,
         ("Trained parameters", quantities.count(summary.get("trainable_parameters")), ""),
         ("Quantum parameters", quantities.count(summary.get("quantum_parameters")), "circuit weights"),
@@ -151,6 +152,11 @@ def _headline(records: Records) -> str:
         ("Refused updates", quantities.count(refused), ""),
     ]
     return f'<div class="headline">{main}<div class="card">{tiles([e for e in entries if e])}</div></div>'
+
+
+def _around(records: Records, key: str) -> str:
+    estimate = records.scores.get(key) or {}
+    return "" if estimate.get("low") is None else quantities.interval(estimate["low"], estimate["high"])
 
 
 def _steps(records: Records) -> int:
