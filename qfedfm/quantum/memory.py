@@ -13,19 +13,30 @@ if TYPE_CHECKING:
 _REAL_BYTES = {"float32": 4, "float64": 8}
 
 
-def memory_needed(circuit: Circuit, batch: int, clients: int = 1, dtype: str = "float32") -> int:
+def memory_needed(
+    circuit: Circuit, batch: int, clients: int = 1, dtype: str = "float32", executor: str = "statevector"
+) -> int:
     """Returns the bytes one forward and backward call needs at its peak (an upper estimate).
 
-    The torch executor keeps the state after every stage of gates for the backward pass.
+    The compiled executor keeps one state per sample and three more per thread; samples come in tiles of
+    64 bytes of numbers. The torch executor keeps the state after every stage of gates.
 
     Args:
         circuit: The circuit.
         batch: Samples per client.
         clients: Clients in the call.
         dtype: ``float32`` or ``float64``.
+        executor: ``statevector`` or ``torch``.
     """
+    number = _REAL_BYTES[str(dtype).removeprefix("torch.")]
+    if executor != "torch":
+        lanes = 64 // number
+        tasks = clients * -(-batch // lanes)
+        observables = number * circuit.n_observables
+        states = tasks + 3 * min(tasks, os.cpu_count() or 1)
+        return (128 * states + observables) << circuit.qubits
     stages = 4 + 3 * circuit.depth
-    state = 2 * _REAL_BYTES[str(dtype).removeprefix("torch.")] << circuit.qubits
+    state = 2 * number << circuit.qubits
     return stages * batch * clients * state
 
 
@@ -48,7 +59,12 @@ def memory_available() -> int:
 
 
 def check_memory(
-    circuit: Circuit, batch: int, clients: int = 1, dtype: str = "float32", available: int | None = None
+    circuit: Circuit,
+    batch: int,
+    clients: int = 1,
+    dtype: str = "float32",
+    executor: str = "statevector",
+    available: int | None = None,
 ) -> None:
     """Raises a sentence if a call would not fit into memory.
 
@@ -57,12 +73,13 @@ def check_memory(
         batch: Samples per client.
         clients: Clients in the call.
         dtype: ``float32`` or ``float64``.
+        executor: ``statevector`` or ``torch``.
         available: Bytes there are; the machine's free memory if not given.
 
     Raises:
         RequestError: Says how many bytes it would take and how many there are.
     """
-    needed = memory_needed(circuit, batch, clients, dtype)
+    needed = memory_needed(circuit, batch, clients, dtype, executor)
     if available is None:
         if needed < 1 << 28:  # never worth asking the system
             return

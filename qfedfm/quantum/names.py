@@ -5,7 +5,7 @@ from __future__ import annotations
 from qfedfm.core.config import nearest
 from qfedfm.core.errors import NotBuiltError, RequestError
 
-_BUILT = ("statevector", "torch")
+_BUILT = ("auto", "statevector", "torch")
 _NOT_BUILT = ("aer", "ibm", "pennylane")
 
 

@@ -25,14 +25,15 @@ def expectations(
 ) -> Tensor:
     """Runs a circuit on every sample of every client.
 
-    ``statevector`` is the torch executor for now: the compiled one is not built yet, and will have the
-    same numbers under the same name.
+    ``statevector`` is the compiled executor: on the CPU (tensors elsewhere are copied there and back),
+    without second derivatives. ``torch`` is the same mathematics in torch operations on any device.
+    ``auto`` is ``torch`` for tensors on a GPU and ``statevector`` otherwise.
 
     Args:
         circuit: What to run.
         inputs: Shape ``(*clients, batch, n_inputs)``, radians, float32 or float64.
         weights: Shape ``(*clients, n_weights)``, radians, same dtype and device.
-        executor: ``statevector`` or ``torch``.
+        executor: See above, and :func:`qfedfm.quantum.check_executor`.
         shots: Estimate from this many measured bit strings instead of exactly; has no gradient.
         generator: Source of the shots; torch's default generator if none is given.
         check_finite: Whether to refuse NaN and infinities. By default only without client axes: with
@@ -47,24 +48,34 @@ def expectations(
     """
     clients = check_shapes(circuit, inputs, weights, check_finite)
     name = check_executor(executor)
-    _check_fits(circuit, inputs)
-    from qfedfm.quantum.torch_executor import plan
-
-    assert name in ("statevector", "torch")
-    prepared = plan(circuit, inputs.dtype, inputs.device)
+    if name == "auto":
+        name = "torch" if inputs.is_cuda else "statevector"
+    _check_fits(circuit, inputs, name)
     batch, count = inputs.shape[-2], math.prod(clients)
     flat = inputs.reshape(count, batch, circuit.n_inputs), weights.reshape(count, circuit.n_weights)
     if shots is None:
-        return prepared.expectations(*flat).reshape(*clients, batch, circuit.n_observables)
+        return _exact(circuit, name, *flat).reshape(*clients, batch, circuit.n_observables)
     if shots < 1:
         raise RequestError(f"shots must be at least 1, got {shots}")
+    from qfedfm.quantum.torch_executor import plan
     from qfedfm.quantum.torch_measuring import sampled_expectations
 
     with torch.no_grad():
-        found = prepared.states(*flat)
+        found = plan(circuit, inputs.dtype, inputs.device).states(*flat)
         return sampled_expectations(circuit, found, shots, generator).reshape(
             *clients, batch, circuit.n_observables
         )
+
+
+def _exact(circuit: Circuit, name: str, inputs: Tensor, weights: Tensor) -> Tensor:
+    if name == "torch":
+        from qfedfm.quantum import torch_executor
+
+        return torch_executor.plan(circuit, inputs.dtype, inputs.device).expectations(inputs, weights)
+    from qfedfm.quantum import statevector
+
+    assert name == "statevector"
+    return statevector.run(circuit, inputs.cpu(), weights.cpu()).to(inputs.device)
 
 
 def states(circuit: Circuit, inputs: Tensor, weights: Tensor) -> Tensor:
@@ -78,7 +89,7 @@ def states(circuit: Circuit, inputs: Tensor, weights: Tensor) -> Tensor:
     from qfedfm.quantum.torch_executor import plan
 
     clients = check_shapes(circuit, inputs, weights, None)
-    _check_fits(circuit, inputs)
+    _check_fits(circuit, inputs, "torch")
     batch, count = inputs.shape[-2], math.prod(clients)
     found = plan(circuit, inputs.dtype, inputs.device).states(
         inputs.reshape(count, batch, circuit.n_inputs), weights.reshape(count, circuit.n_weights)
@@ -116,9 +127,9 @@ def check_shapes(
     return clients
 
 
-def _check_fits(circuit: Circuit, inputs: Tensor) -> None:
+def _check_fits(circuit: Circuit, inputs: Tensor, executor: str) -> None:
     count = inputs.numel() // max(1, circuit.n_inputs) if circuit.n_inputs else inputs.shape[:-1].numel()
     free = None
-    if inputs.is_cuda and circuit.qubits > 12:
+    if executor == "torch" and inputs.is_cuda and circuit.qubits > 12:
         free = torch.cuda.mem_get_info(inputs.device)[0]
-    check_memory(circuit, count, 1, str(inputs.dtype), free)
+    check_memory(circuit, count, 1, str(inputs.dtype), executor, free)

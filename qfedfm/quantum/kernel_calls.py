@@ -1,0 +1,169 @@
+"""The compiled statevector over clients and tiles: one after another, or over threads.
+
+Only the two functions at the end are cached on disk. Numba looks at the file of a function alone to see
+whether its cache is stale, so they carry a digest of all files they are compiled from.
+"""
+
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator"
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numba
+from numba import njit, prange
+
+from qfedfm.quantum import kernel_backward, kernel_forward, kernel_tables, lanes
+from qfedfm.quantum.kernel_backward import backward_task, finish_client
+from qfedfm.quantum.kernel_forward import forward_task, prepare_client
+
+_compile = njit(nogil=True, error_model="numpy")
+
+
+class _Places(NamedTuple):
+    """Sizes and starts of the parts of ``kept`` (see :func:`kernel_tables.sizes`)."""
+
+    width: int
+    tiles: int
+    state: int
+    client: int
+    task: int
+    gradients: int
+    first_task: int
+    first_client: int
+    first_gradients: int
+
+
+@_compile
+def _places(t, x, kept):
+    width = lanes.lanes_of(kept)
+    tiles = -(-x.shape[1] // width)
+    tasks = x.shape[0] * tiles
+    runs = len(t.run_start) - 1
+    state = 2 * width << t.qubits
+    client = -(-(2 * t.weight_rows + 13 * runs) // width) * width
+    task = width * (2 * t.sample_rows + 4 * t.matrices)
+    gradients = -(-(3 * runs + t.weight_rows + t.n_weights) // width) * width
+    after_tasks = tasks * (state + task)
+    after_clients = after_tasks + x.shape[0] * client
+    return _Places(width, tiles, state, client, task, gradients, tasks * state, after_tasks, after_clients)
+
+
+@_compile
+def _client(p, k, kept):
+    return kept[p.first_client + k * p.client : p.first_client + (k + 1) * p.client]
+
+
+@_compile
+def _task(p, number, kept):
+    return kept[p.first_task + number * p.task : p.first_task + (number + 1) * p.task]
+
+
+@_compile
+def _forward_tile(t, x, w, k, tile, kept, scratch, out):
+    p = _places(t, x, kept)
+    number = k * p.tiles + tile
+    wc, ws = _client(p, k, kept), _task(p, number, kept)
+    forward_task(t, x, w, k, tile * p.width, wc, ws, kept, number * p.state, scratch, out)
+
+
+@_compile
+def _backward_tile(t, x, w, k, tile, kept, scratch, upstream, gx):
+    p = _places(t, x, kept)
+    number = k * p.tiles + tile
+    wc, ws = _client(p, k, kept), _task(p, number, kept)
+    start = p.first_gradients + number * p.gradients
+    grad = kept[start : start + p.gradients]
+    grad[:] = 0
+    begin = tile * p.width
+    gx[k, begin : begin + p.width] = 0
+    backward_task(t, x, w, k, begin, wc, ws, kept, number * p.state, scratch, upstream, gx, grad)
+
+
+@_compile
+def _begin_client(t, x, w, k, kept):
+    prepare_client(t, w, k, _client(_places(t, x, kept), k, kept))
+
+
+@_compile
+def _end_client(t, x, w, k, kept, gw):
+    p = _places(t, x, kept)
+    start = p.first_gradients + k * p.tiles * p.gradients
+    grads = kept[start : start + p.tiles * p.gradients].reshape(p.tiles, p.gradients)
+    finish_client(t, w, k, _client(p, k, kept), grads, gw)
+
+
+def _digest() -> int:
+    files = [module.__file__ for module in (kernel_backward, kernel_forward, kernel_tables, lanes)]
+    content = b"".join(Path(str(file)).read_bytes() for file in (*files, __file__))
+    return int.from_bytes(hashlib.sha256(content).digest()[:8], "big")
+
+
+def _cached_calls(digest: int) -> tuple[Callable[..., None], Callable[..., None]]:
+    compiled = njit(cache=True, nogil=True, error_model="numpy", parallel=True)
+
+    # Over threads go clients if there are enough of them, else their tiles. Sums are taken in the same
+    # order whatever the threads, so the bits are the same.
+    @compiled
+    def forward(t, x, w, kept, scratch, out):
+        digest  # noqa: B018  (numba finds what it compiled by the values a function closes over)
+        tiles = -(-x.shape[1] // lanes.lanes_of(kept))
+        clients, threads = x.shape[0], len(scratch)
+        if threads == 1:
+            for k in range(clients):
+                _begin_client(t, x, w, k, kept)
+                for tile in range(tiles):
+                    _forward_tile(t, x, w, k, tile, kept, scratch[0], out)
+            return
+        split = 1 if clients >= threads else tiles
+        if split > 1:
+            for k in range(clients):
+                _begin_client(t, x, w, k, kept)
+        for piece in prange(clients * split):
+            k, first = piece // split, piece % split
+            mine = scratch[numba.get_thread_id()]
+            if split == 1:
+                _begin_client(t, x, w, k, kept)
+            for tile in range(first, tiles if split == 1 else first + 1):
+                _forward_tile(t, x, w, k, tile, kept, mine, out)
+
+    @compiled
+    def backward(t, x, w, kept, scratch, upstream, gx, gw):
+        digest  # noqa: B018
+        tiles = -(-x.shape[1] // lanes.lanes_of(kept))
+        clients, threads = x.shape[0], len(scratch)
+        if threads == 1:
+            for k in range(clients):
+                for tile in range(tiles):
+                    _backward_tile(t, x, w, k, tile, kept, scratch[0], upstream, gx)
+                _end_client(t, x, w, k, kept, gw)
+            return
+        split = 1 if clients >= threads else tiles
+        for piece in prange(clients * split):
+            k, first = piece // split, piece % split
+            mine = scratch[numba.get_thread_id()]
+            for tile in range(first, tiles if split == 1 else first + 1):
+                _backward_tile(t, x, w, k, tile, kept, mine, upstream, gx)
+            if split == 1:
+                _end_client(t, x, w, k, kept, gw)
+        if split > 1:
+            for k in range(clients):
+                _end_client(t, x, w, k, kept, gw)
+
+    return forward, backward
+
+
+#: ``forward(tables, x (K, B, n), w (K, m), kept, scratch (threads, ...), out (K, B, observables))`` fills
+#: ``out`` and ``kept``; ``backward(tables, x, w, kept, scratch, upstream, gx, gw)`` fills ``gx`` and ``gw``
+#: and uses the states in ``kept`` up. They run on as many threads as ``scratch`` has rows.
+forward, backward = _cached_calls(_digest())
+
+
+def use_threads(wanted: int) -> int:
+    """Sets how many threads the threaded calls use, at most ``wanted``; returns how many."""
+    count = max(1, min(wanted, int(numba.config.NUMBA_NUM_THREADS)))
+    numba.set_num_threads(count)
+    return count
