@@ -12,6 +12,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean as mean_of
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
@@ -274,7 +275,6 @@ def _pick(
     sign = 1.0 if selection.by == "validation_accuracy" else -1.0
 
     def mean(trial: tuple[tuple[str, Any], ...]) -> float:
-        values = [found[cell.label, trial, seed].summary[selection.by] for seed in seeds]
-        return sign * sum(values) / len(values)
+        return sign * mean_of([float(found[cell.label, trial, seed].summary[selection.by]) for seed in seeds])
 
     return max(trials, key=mean)

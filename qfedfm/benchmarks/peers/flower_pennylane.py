@@ -72,7 +72,7 @@ def main(path: str, rounds: int) -> None:
             chosen = order[first : first + BATCH]
             optimizer.zero_grad()
             loss = torch.nn.functional.cross_entropy(model(x[chosen]), y[chosen])
-            loss.backward()
+            torch.autograd.backward(loss)
             optimizer.step()
         metrics = MetricRecord({"train_loss": float(loss.detach()), "num-examples": len(x)})
         content = RecordDict({"arrays": ArrayRecord(model.state_dict()), "metrics": metrics})
