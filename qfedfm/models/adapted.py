@@ -78,7 +78,8 @@ class AdaptedModel(Parts):
             self.backbone.split(layer)
             if not self._goes_on(inputs):
                 _LOGGER.warning(
-                    "the layers of %s cannot be run from stored hidden states: every step runs the whole backbone",
+                    "the layers of %s cannot be run from stored hidden states: "
+                    "every step runs the whole backbone",
                     self.backbone.source.name,
                 )
                 layer = 0
@@ -100,7 +101,7 @@ class AdaptedModel(Parts):
         )
 
     def _goes_on(self, inputs: Inputs) -> bool:
-        """Returns whether stored states lead to the features of a whole run, with adapters that do something."""
+        """Returns whether stored states lead to the features of a whole run, with adapters moved."""
         arguments, lengths = StoredPrefix.probe(self.backbone, inputs[:_PROBED], self.description.max_length)
         generator = self._streams.torch("probe")
         tensors = {

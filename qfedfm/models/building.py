@@ -137,8 +137,6 @@ def _source(config: ModelConfig, data: FederatedData, streams: Streams) -> Sourc
         from qfedfm.models.backbones.vit import pretrained
 
         return pretrained(data, streams)
-    if config.backbone == VIT:
-        raise RequestError("model.backbone is vit, but these data are texts; set it to minilm or a model id")
     return find(config.backbone)
 
 
@@ -212,4 +210,8 @@ def load_model_from_folder(
     if executor is not None:
         execution["executor"] = executor
     model = _assemble(description, source, None, device=device, streams=Streams(0), **execution)
+    if model.circuit is None and (executor is not None or shots is not None):
+        raise RequestError(
+            f"executor and shots need a head with a circuit; this head is {description.config.head.kind}"
+        )
     return TrainedModel(model, model.load(folder))

@@ -7,6 +7,7 @@ product instead of PEFT's general path.
 
 from __future__ import annotations
 
+import json
 import math
 import warnings
 from collections.abc import Iterator, Mapping
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from qfedfm.core.errors import RequestError
+from qfedfm.core.files import placing, write_atomic
 from qfedfm.core.tensors import Layout
 
 if TYPE_CHECKING:
@@ -49,6 +51,9 @@ class InsertedAdapter:
         modules, self.first_layer = place(config, backbone)
         self._config = config.peft(modules)
         self._config.base_model_name_or_path = backbone.source.name
+        if hasattr(self._config, "fan_in_fan_out"):
+            kinds = {type(backbone.module.get_submodule(name)).__name__ for name in modules}
+            self._config.fan_in_fan_out = kinds == {"Conv1D"}  # GPT-2 stores its weights transposed
         self.peft = _insert(backbone.module, self._config, streams)
         self._slots: dict[str, tuple[nn.Module, str]] = {}
         self._saved: dict[str, str] = {}
@@ -117,13 +122,19 @@ class InsertedAdapter:
 
         folder.mkdir(parents=True, exist_ok=True)
         named = {self._saved[n]: t.detach().float().cpu().contiguous().clone() for n, t in tensors.items()}
-        save_file(named, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+        with placing(folder / "adapter_model.safetensors") as temporary:
+            save_file(named, temporary, metadata={"format": "pt"})
         training = self._config.inference_mode
         self._config.inference_mode = True
         try:
             self._config.save_pretrained(str(folder))
         finally:
             self._config.inference_mode = training
+        # PEFT keeps the modules as a set, whose order changes from run to run.
+        path = folder / "adapter_config.json"
+        written = json.loads(path.read_text(encoding="utf-8"))
+        written["target_modules"] = sorted(written["target_modules"])
+        write_atomic(path, json.dumps(written, indent=2, sort_keys=True) + "\n")
 
     def load(self, folder: Path) -> dict[str, Tensor]:
         """Returns the tensors of a folder that :meth:`save` wrote."""
@@ -150,11 +161,13 @@ def place(config: PlacedAdapter, backbone: Transformer) -> tuple[list[str], int]
     if config.last_layers is not None:
         if not count:
             raise RequestError(
-                f"model.adapter.last_layers: the layers of {backbone.source.name} are not a list; leave it out"
+                f"model.adapter.last_layers: the layers of {backbone.source.name} are not a list; "
+                "leave it out"
             )
         if config.last_layers > count:
             raise RequestError(
-                f"model.adapter.last_layers is {config.last_layers}, but {backbone.source.name} has {count} layers"
+                f"model.adapter.last_layers is {config.last_layers}, but {backbone.source.name} has "
+                f"{count} layers"
             )
     chosen: dict[str, int | None] = {}
     for target in config.targets:

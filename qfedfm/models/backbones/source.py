@@ -10,6 +10,7 @@ import hashlib
 import importlib.util
 import json
 import re
+import sys
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -50,6 +51,11 @@ class Source:
             digest.update(f"{_POOLING}\0{sha256_file(pooling)}\n".encode())
         return digest.hexdigest()
 
+    @cached_property
+    def _config(self) -> dict[str, object]:
+        found: dict[str, object] = json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
+        return found
+
     @property
     def hidden_size(self) -> int:
         """The width of its hidden states, as ``config.json`` says under one of the usual names.
@@ -57,11 +63,17 @@ class Source:
         Raises:
             RequestError: If it says nothing.
         """
-        config = json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
         for key in ("hidden_size", "n_embd", "dim", "d_model"):
-            if isinstance(config.get(key), int):
-                return int(config[key])
+            width = self._config.get(key)
+            if isinstance(width, int):
+                return width
         raise RequestError(f"model.backbone: the config.json of {self.name} names no hidden_size")
+
+    @property
+    def vocabulary(self) -> int:
+        """How many tokens it knows, as ``config.json`` says; without a word there, no bound."""
+        size = self._config.get("vocab_size")
+        return size if isinstance(size, int) else sys.maxsize
 
     @property
     def pooling_file(self) -> Path:
@@ -84,6 +96,8 @@ def find(backbone: str) -> Source:
     """
     if backbone == MINILM:
         return _packaged()
+    if backbone == VIT:
+        raise RequestError("model.backbone is vit, which reads images; for texts use minilm or a model id")
     folder = Path(backbone).expanduser()
     if folder.is_dir():
         if not (folder / "config.json").is_file():
@@ -143,6 +157,6 @@ def _from_hub(backbone: str) -> Path:
         return Path(str(fetch(etag_timeout=_SECONDS)))
     except Exception as error:
         raise RequestError(
-            f"model.backbone: {backbone!r} is not a folder here, not in the local Hugging Face cache, and could "
-            f"not be fetched ({type(error).__name__}); check the name and the network, or use minilm"
+            f"model.backbone: {backbone!r} is not a folder here, not in the local Hugging Face cache, and "
+            f"could not be fetched ({type(error).__name__}); check the name and the network, or use minilm"
         ) from error

@@ -34,7 +34,13 @@ def tokenise(source: Source, texts: Sequence[str], max_length: int) -> list[list
         ids: list[list[int]] = tokenizer(list(texts), truncation=True, max_length=max_length)["input_ids"]
     known = (tokenizer.eos_token_id, tokenizer.bos_token_id, tokenizer.pad_token_id, 0)
     blank = next(token for token in known if token is not None)
-    return [row or [blank] for row in ids]
+    ids = [row or [blank] for row in ids]
+    if max(max(row) for row in ids) >= source.vocabulary:
+        raise RequestError(
+            f"model.backbone: the tokenizer of {source.name} has more tokens than its model; "
+            "name a folder whose tokenizer and weights belong together"
+        )
+    return ids
 
 
 def pack(ids: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:

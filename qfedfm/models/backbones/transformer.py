@@ -62,6 +62,9 @@ class Transformer:
         self._replay: Tensor | None = None
         self._capture = False
         self._tuples: dict[int, bool] = {}
+        # On a CPU, the backward pass of torch's fused attention is many times slower in bfloat16 than the
+        # plain products; in float32, and forward only, it is the faster of the two.
+        self._plain_attention = device == "cpu" and self.dtype == torch.bfloat16
         if not images:
             self._require_length(max_length)
         self.module.to(device)
@@ -87,10 +90,14 @@ class Transformer:
             start: Stored inputs of the split layer (B, L, D), from which to go on; None runs everything.
         """
         self._replay = start
+        attention = self.module.config._attn_implementation
+        if self._plain_attention and torch.is_grad_enabled():
+            self.module.config._attn_implementation = "eager"
         try:
             output = self.module(**inputs, **self._quiet)
         finally:
             self._replay = None
+            self.module.config._attn_implementation = attention
         hidden: Tensor = output[0]
         return hidden
 
@@ -163,7 +170,7 @@ class Transformer:
             ends = torch.tensor(lengths, device=hidden.device).unsqueeze(1)
             mask = (torch.arange(hidden.shape[1], device=hidden.device) < ends).unsqueeze(1).float()
             pooled = (mask @ hidden).squeeze(1) / ends
-        return pooled * (pooled.square().mean(-1, keepdim=True) + 1e-12).rsqrt()
+        return unit_scale(pooled)
 
     def _find_pooling(self) -> Pooling:
         """Asks the sentence-transformers file if there is one, else whether a token sees later ones."""
@@ -197,7 +204,7 @@ class Transformer:
                     self.module(torch.full((1, max_length), (self.pad + 1) % config.vocab_size))
             except _Captured:
                 pass
-            except IndexError:
+            except (IndexError, RuntimeError):
                 fits = False
             finally:
                 if handle is not None:
@@ -242,6 +249,11 @@ def _load(source: Source, dtype: torch.dtype) -> Any:
     # PEFT and saved files call the base model by its name, never by where it lies on this machine.
     module.name_or_path = module.config._name_or_path = source.name
     return module.eval().requires_grad_(False)
+
+
+def unit_scale(features: Tensor) -> Tensor:
+    """Returns features (B, D) scaled to a root mean square of 1."""
+    return features * (features.square().mean(-1, keepdim=True) + 1e-12).rsqrt()
 
 
 @contextmanager

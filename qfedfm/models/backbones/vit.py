@@ -24,16 +24,15 @@ from qfedfm.core.files import cache_folder, sha256_file
 from qfedfm.core.random import Streams
 from qfedfm.models.backbones.source import VIT, Source
 from qfedfm.models.backbones.texts import fingerprint, pixels
-from qfedfm.models.backbones.transformer import quiet
+from qfedfm.models.backbones.transformer import quiet, unit_scale
 
 if TYPE_CHECKING:
     from qfedfm.data import FederatedData
 
 _LOGGER = logging.getLogger(__name__)
 _VERSION = 1
-_WIDTH, _LAYERS, _HEADS, _PATCHES = 64, 4, 4, 4
-_EPOCHS, _BATCH, _RATE = 60, 64, 1e-3
-_SHIFT = 1
+_WIDTH, _LAYERS, _HEADS, _PATCH = 64, 4, 4, 4
+_EPOCHS, _BATCH, _RATE, _NOISE = 40, 64, 3e-3, 0.2
 _SUM = "sha256"
 
 
@@ -49,11 +48,12 @@ def pretrained(data: FederatedData, streams: Streams) -> Source:
         raise RequestError(
             "model.backbone vit is pretrained on the data's public part, and these data have none"
         )
-    if images.ndim != 3 or images.shape[1] != images.shape[2] or images.shape[1] % _PATCHES:
+    if images.ndim != 3 or images.shape[1] != images.shape[2] or images.shape[1] % _PATCH:
         raise RequestError(
-            f"model.backbone vit reads square images whose side is a multiple of {_PATCHES}, got {images.shape[1:]}"
+            f"model.backbone vit reads square images whose side is a multiple of {_PATCH}, "
+            f"got {images.shape[1:]}"
         )
-    options = [_VERSION, _WIDTH, _LAYERS, _HEADS, _PATCHES, _EPOCHS, _BATCH, _RATE, _SHIFT]
+    options = [_VERSION, _WIDTH, _LAYERS, _HEADS, _PATCH, _EPOCHS, _BATCH, _RATE, _NOISE]
     key = [options, fingerprint(images), fingerprint(labels), streams.integer("vit")]
     name = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:40]
     folder = cache_folder("vit") / name
@@ -79,6 +79,8 @@ def _place(folder: Path, images: np.ndarray, labels: np.ndarray, streams: Stream
             model.save_pretrained(made)
         (Path(made) / _SUM).write_text(sha256_file(Path(made) / "model.safetensors"))
         os.chmod(made, 0o755)
+        for file in Path(made).iterdir():
+            file.chmod(0o644)
         try:
             os.rename(made, folder)
         except OSError:  # another process was faster; the content is the same
@@ -89,7 +91,7 @@ def _place(folder: Path, images: np.ndarray, labels: np.ndarray, streams: Stream
 
 
 def _train(images: np.ndarray, labels: np.ndarray, streams: Streams) -> Any:
-    """Returns a transformer trained to classify (N, H, W) images, each shifted by up to one pixel a step."""
+    """Returns a transformer trained to classify (N, H, W) images under a little noise."""
     from transformers import ViTConfig, ViTModel
 
     side = images.shape[1]
@@ -99,7 +101,7 @@ def _train(images: np.ndarray, labels: np.ndarray, streams: Streams) -> Any:
         num_attention_heads=_HEADS,
         intermediate_size=2 * _WIDTH,
         image_size=side,
-        patch_size=side // _PATCHES,
+        patch_size=_PATCH,
         num_channels=1,
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
@@ -117,9 +119,9 @@ def _train(images: np.ndarray, labels: np.ndarray, streams: Streams) -> Any:
     model.train()
     for _ in range(_EPOCHS):
         for rows in torch.split(torch.randperm(len(x), generator=generator), _BATCH):
-            down, right = torch.randint(-_SHIFT, _SHIFT + 1, (2,), generator=generator).tolist()
-            batch = torch.roll(x[rows], (down, right), dims=(2, 3))
-            features = model(pixel_values=batch).last_hidden_state.mean(1)
+            noise = torch.randn(x[rows].shape, generator=generator)
+            hidden = model(pixel_values=x[rows] + _NOISE * noise).last_hidden_state
+            features = unit_scale(hidden.mean(1))
             loss = torch.nn.functional.cross_entropy(output(features), y[rows])
             optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward(loss)

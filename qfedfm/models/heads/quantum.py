@@ -40,7 +40,7 @@ class QuantumOptions(HeadOptions):
     qubits: Annotated[int, Field(ge=1)] = 4
     layers: Annotated[int, Field(ge=1)] = 2
     family: str = "strongly_entangling"
-    options: Annotated[dict[str, Any], Field(default_factory=dict)]
+    options: dict[str, Any] = Field(default_factory=dict)
     executor: str = "statevector"
 
     @field_validator("family")
