@@ -70,3 +70,30 @@ def make(tiny_folder: Callable[[str], str]) -> Callable[..., Any]:
         return build(config, given, **{"max_length": 16, "device": "cpu", "streams": streams} | options)  # type: ignore[arg-type]
 
     return model
+
+
+@pytest.fixture
+def fit() -> Callable[..., float]:
+    """Returns a function that trains a model centrally and gives its test accuracy."""
+    import numpy as np
+    import torch
+
+    def accuracy(
+        model: Any, labels: Any, train: Any, test: Any, steps: int, lr: float = 1e-3, batch: int = 32
+    ) -> float:
+        target, rng = torch.from_numpy(np.asarray(labels, np.int64)), np.random.default_rng(0)
+        leaves = model.leaves(model.initial()[None])
+        optimizer = torch.optim.AdamW(leaves.values(), lr=lr)
+        for _ in range(steps):
+            rows = torch.from_numpy(rng.choice(train, batch, replace=False))
+            loss = torch.nn.functional.cross_entropy(model.logits(leaves, rows[None])[0], target[rows])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        right = 0
+        with torch.no_grad():
+            for rows in torch.from_numpy(np.asarray(test)).split(128):
+                right += int((model.logits(leaves, rows[None])[0].argmax(1) == target[rows]).sum())
+        return right / len(test)
+
+    return accuracy

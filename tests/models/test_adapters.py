@@ -98,6 +98,13 @@ def test_lora_starts_with_our_a_and_no_b(make: Callable[..., Any]) -> None:
             assert view[name].abs().max() <= 32**-0.5 and view[name].std() > 0.05
 
 
+def test_a_target_that_ends_in_dense_leaves_the_unused_pooler_alone(make: Callable[..., Any]) -> None:
+    model = make(adapter={"kind": "lora", "targets": ["dense"], "last_layers": 1})
+    assert not any("pooler" in name for name in model.layout.names)
+    everywhere = make(adapter={"kind": "lora", "targets": ["dense"]})
+    assert not any("pooler" in name for name in everywhere.layout.names)
+
+
 def test_one_client_at_a_time(make: Callable[..., Any]) -> None:
     model = make(adapter={"kind": "lora"})
     assert not model.client_axis

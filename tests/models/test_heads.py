@@ -74,7 +74,17 @@ def test_a_start_is_drawn_from_its_streams_alone(kind: str) -> None:
         assert torch.equal(constant, two.constants[name])
 
 
-@pytest.mark.parametrize("family", families())
+HEADS = [
+    "basic_entangler",
+    "convolution",
+    "hardware_efficient",
+    "matchgate",
+    "reuploading",
+    "strongly_entangling",
+]
+
+
+@pytest.mark.parametrize("family", HEADS)
 @pytest.mark.parametrize("layers", [1, 2, 3, 5])
 @pytest.mark.parametrize("qubits", [2, 3, 4, 6])
 def test_the_matched_mlp_has_exactly_as_many_parameters(family: str, layers: int, qubits: int) -> None:
@@ -127,6 +137,12 @@ def test_controls_differ_from_the_quantum_head_in_one_part() -> None:
     start, other = quantum.initial(STREAMS), head("random_features").initial(STREAMS)
     for name in ("projection.weight", "output.bias"):  # paired comparisons begin alike
         assert torch.equal(start[name], other[name])
+
+
+def test_circuits_that_take_nothing_or_train_nothing_are_no_heads() -> None:
+    for name in set(families()) & {"qaoa", "qft_sum", "ghz_phase_sum"}:
+        with pytest.raises(RequestError, match="cannot be a head"):
+            head("quantum", family=name, layers=1)
 
 
 def test_too_many_qubits_are_refused_with_the_bytes_they_need() -> None:

@@ -53,6 +53,7 @@ class Transformer:
         self.source, self.device, self.images = source, device, images
         self.dtype = getattr(torch, precision)
         self.module: Any = _load(source, self.dtype)
+        self._without_pooler()
         config = self.module.config
         self.hidden_size = int(config.hidden_size)
         self.pad = max(0, int(getattr(config, "pad_token_id", None) or 0))
@@ -187,6 +188,22 @@ class Transformer:
             one, two = (self.hidden({"input_ids": x})[0, 0] for x in (ids, other))
         return "last" if torch.equal(one, two) else "mean"
 
+    def _without_pooler(self) -> None:
+        """Takes out the model's own pooler, which would run in every step for nothing, where it can go."""
+        pooler = getattr(self.module, "pooler", None)
+        if not isinstance(pooler, nn.Module):
+            return
+        config, probe = self.module.config, {"input_ids": torch.zeros(1, 2, dtype=torch.int64)}
+        if self.images:
+            side = config.image_size
+            probe = {"pixel_values": torch.zeros(1, config.num_channels, side, side, dtype=self.dtype)}
+        self.module.pooler = None
+        try:
+            with torch.no_grad():
+                self.module(**probe)
+        except (TypeError, AttributeError):
+            self.module.pooler = pooler
+
     def _require_length(self, max_length: int) -> None:
         """Refuses texts longer than the backbone reads, before it is moved to a device.
 
@@ -223,7 +240,8 @@ def _stop(layer: nn.Module, args: tuple[Any, ...]) -> None:
 def _load(source: Source, dtype: torch.dtype) -> Any:
     import transformers
 
-    with quiet():
+    # What the files lack (a pooler that is not used) is drawn from the global generator: put it back.
+    with quiet(), torch.random.fork_rng(devices=[]):
         try:
             config = transformers.AutoConfig.from_pretrained(source.folder, local_files_only=True)
             if getattr(config, "is_encoder_decoder", False):

@@ -13,6 +13,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from qfedfm.circuits import Circuit, families, family, family_options
 from qfedfm.core.config import nearest
+from qfedfm.core.errors import RequestError
 from qfedfm.models.heads.head import Head, HeadOptions, uniform
 from qfedfm.models.heads.projected import ProjectedHead
 from qfedfm.quantum import check_executor
@@ -70,8 +71,19 @@ class QuantumOptions(HeadOptions):
         return {"executor": self.executor} | instead
 
     def circuit(self) -> Circuit:
-        """Returns the circuit that the options name."""
-        return family(self.family, qubits=self.qubits, layers=self.layers, **self.options)
+        """Returns the circuit that the options name.
+
+        Raises:
+            RequestError: If it takes no inputs or has no weights to train, so that it is no head.
+        """
+        circuit = family(self.family, qubits=self.qubits, layers=self.layers, **self.options)
+        for count, what in ((circuit.n_inputs, "inputs"), (circuit.n_weights, "weights to train")):
+            if count == 0:
+                raise RequestError(
+                    f"model.head.family: a circuit {self.family} has no {what}, so it cannot be a head; "
+                    "use for example strongly_entangling"
+                )
+        return circuit
 
 
 class QuantumConfig(QuantumOptions):
