@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from qfedfm.quantum.names import check_executor, executors
+from qfedfm.quantum.noise import Noise
 
 if TYPE_CHECKING:
     from qfedfm.quantum.layer import QuantumLayer, initial_weights
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from qfedfm.quantum.running import expectations, states
 
 __all__ = [
+    "Noise",
     "QuantumLayer",
     "check_executor",
     "check_memory",

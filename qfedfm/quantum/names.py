@@ -5,25 +5,30 @@ from __future__ import annotations
 from qfedfm.core.config import nearest
 from qfedfm.core.errors import NotBuiltError, RequestError
 
-_BUILT = ("auto", "statevector", "torch")
-_NOT_BUILT = ("aer", "ibm", "pennylane")
+_PLAIN = ("aer", "auto", "statevector", "torch")
+_WITH_NAME = ("aer", "pennylane")
+_NOT_BUILT = ("ibm",)
 
 
 def executors() -> tuple[str, ...]:
-    """Returns the names of the executors that exist."""
-    return _BUILT
+    """Returns the names of the executors, as a user writes them."""
+    return (*_PLAIN, "aer:<method or fake backend>", "pennylane:<device>")
 
 
 def check_executor(name: str) -> str:
-    """Returns ``name`` if it is an executor that exists; imports nothing heavy.
+    """Returns ``name`` if there is such an executor; imports nothing heavy.
+
+    Whether PennyLane has the device, or Aer the fake backend, is seen when it is used.
 
     Raises:
         NotBuiltError: The executor is planned, but not built yet.
         RequestError: There is no such executor.
     """
-    kind = name.partition(":")[0]
-    if name in _BUILT:
+    kind, _, rest = name.partition(":")
+    if name in _PLAIN or (kind in _WITH_NAME and rest):
         return name
     if kind in _NOT_BUILT:
-        raise NotBuiltError(f"executor {name!r} is not built yet{nearest('', _BUILT)}")
-    raise RequestError(f"unknown executor {name!r}{nearest(name, _BUILT)}")
+        raise NotBuiltError(f"executor {name!r} is not built yet{nearest('', executors())}")
+    if name == "pennylane":
+        raise RequestError("executor pennylane needs a device: for example pennylane:default.qubit")
+    raise RequestError(f"unknown executor {name!r}{nearest(name, executors())}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from importlib import import_module
 
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from qfedfm.circuits import Circuit
 from qfedfm.core.errors import RequestError
 from qfedfm.quantum.memory import check_memory
 from qfedfm.quantum.names import check_executor
+from qfedfm.quantum.noise import Noise
 
 
 def expectations(
@@ -21,21 +23,26 @@ def expectations(
     *,
     shots: int | None = None,
     generator: torch.Generator | None = None,
+    noise: Noise | None = None,
     check_finite: bool | None = None,
 ) -> Tensor:
     """Runs a circuit on every sample of every client.
 
     ``statevector`` is the compiled executor: on the CPU (tensors elsewhere are copied there and back),
     without second derivatives. ``torch`` is the same mathematics in torch operations on any device.
-    ``auto`` is ``torch`` for tensors on a GPU and ``statevector`` otherwise.
+    ``auto`` is ``torch`` for tensors on a GPU and ``statevector`` otherwise. ``pennylane:<device>`` is any
+    device of PennyLane; ``aer``, ``aer:density_matrix``, ``aer:matrix_product_state`` and
+    ``aer:<fake backend>`` are Qiskit Aer, with gradients by parameter shift.
 
     Args:
         circuit: What to run.
         inputs: Shape ``(*clients, batch, n_inputs)``, radians, float32 or float64.
         weights: Shape ``(*clients, n_weights)``, radians, same dtype and device.
         executor: See above, and :func:`qfedfm.quantum.check_executor`.
-        shots: Estimate from this many measured bit strings instead of exactly; has no gradient.
+        shots: Estimate from this many measured bit strings instead of exactly; on ``statevector`` and
+            ``torch`` without gradient.
         generator: Source of the shots; torch's default generator if none is given.
+        noise: Errors of gates and readout; on ``pennylane:default.mixed`` and ``aer:density_matrix``.
         check_finite: Whether to refuse NaN and infinities. By default only without client axes: with
             them, a client with such numbers gets NaN and the others are untouched.
 
@@ -53,10 +60,19 @@ def expectations(
     _check_fits(circuit, inputs, name)
     batch, count = inputs.shape[-2], math.prod(clients)
     flat = inputs.reshape(count, batch, circuit.n_inputs), weights.reshape(count, circuit.n_weights)
+    if shots is not None and shots < 1:
+        raise RequestError(f"shots must be at least 1, got {shots}")
+    kind, _, rest = name.partition(":")
+    if kind in ("pennylane", "aer"):
+        module = import_module(f"qfedfm.quantum.{kind}_executor")
+        noise = noise or Noise()
+        noise.check(circuit)
+        out: Tensor = module.run(circuit, *flat, rest, noise, shots, generator)
+        return out.reshape(*clients, batch, circuit.n_observables)
+    if noise is not None and noise != Noise():
+        raise RequestError(f"executor {name} has no noise: use aer:density_matrix or pennylane:default.mixed")
     if shots is None:
         return _exact(circuit, name, *flat).reshape(*clients, batch, circuit.n_observables)
-    if shots < 1:
-        raise RequestError(f"shots must be at least 1, got {shots}")
     from qfedfm.quantum.torch_executor import plan
     from qfedfm.quantum.torch_measuring import sampled_expectations
 

@@ -8,8 +8,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from qfedfm.circuits import Circuit, Gate, Register, input_angle, pauli, weight_angle
+from qfedfm.circuits import Circuit, Gate, Register, family, input_angle, pauli, weight_angle
 from qfedfm.circuits.gates import GATES
+
+
+def nearest_size(name: str, qubits: int, layers: int) -> Circuit:
+    """The family's circuit of this size, or of the nearest size that it has."""
+    if name == "swap_test":
+        qubits = max(3, qubits - 1 + qubits % 2)
+    if name == "hadamard_test":
+        qubits = max(2, qubits)
+    return family(name, qubits=qubits, layers=1 if name == "bb84_prepare_measure" else layers)
 
 
 def draw(circuit: Circuit, *leading: int, batch: int = 3, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -39,6 +48,8 @@ def dense(circuit: Circuit, inputs: Tensor, weights: Tensor) -> np.ndarray:
     for sample in inputs.tolist():
         state = np.zeros(2**n, complex)
         state[0] = 1
+        if circuit.amplitudes:
+            state = np.array(sample, complex) / np.linalg.norm(sample)
         for primitive in circuit.primitives():
             if hasattr(primitive, "angle"):
                 half = primitive.angle.value(sample, weights.tolist()) / 2

@@ -8,18 +8,40 @@ from functools import lru_cache
 from typing import Any
 
 from qfedfm.circuits.circuit import Circuit
+from qfedfm.circuits.families.amplitude import amplitude
 from qfedfm.circuits.families.basic_entangler import basic_entangler
+from qfedfm.circuits.families.bb84_prepare_measure import bb84_prepare_measure
+from qfedfm.circuits.families.brickwork import brickwork
+from qfedfm.circuits.families.convolution import convolution
+from qfedfm.circuits.families.ghz_phase_sum import ghz_phase_sum
+from qfedfm.circuits.families.hadamard_test import hadamard_test
 from qfedfm.circuits.families.hardware_efficient import hardware_efficient
+from qfedfm.circuits.families.iqp import iqp
+from qfedfm.circuits.families.matchgate import matchgate
+from qfedfm.circuits.families.qaoa import qaoa
+from qfedfm.circuits.families.qft_sum import qft_sum
 from qfedfm.circuits.families.reuploading import reuploading
 from qfedfm.circuits.families.strongly_entangling import strongly_entangling
+from qfedfm.circuits.families.swap_test import swap_test
 from qfedfm.core.config import nearest
 from qfedfm.core.errors import RequestError
 
 _FAMILIES: dict[str, Callable[..., Circuit]] = {
+    "amplitude": amplitude,
     "basic_entangler": basic_entangler,
+    "bb84_prepare_measure": bb84_prepare_measure,
+    "brickwork": brickwork,
+    "convolution": convolution,
+    "ghz_phase_sum": ghz_phase_sum,
+    "hadamard_test": hadamard_test,
     "hardware_efficient": hardware_efficient,
+    "iqp": iqp,
+    "matchgate": matchgate,
+    "qaoa": qaoa,
+    "qft_sum": qft_sum,
     "reuploading": reuploading,
     "strongly_entangling": strongly_entangling,
+    "swap_test": swap_test,
 }
 
 
