@@ -142,8 +142,6 @@ def run_experiment(
         folder = RunFolder(out if out is not None else Path(root) / f"{experiment.name}-{run_id[:8]}")
         if _ready(folder, run_id, resume=resume, force=force):
             return folder.path
-        for warning in data.warnings:
-            show.note(f"warning: {warning}")
         show.phase("building the model")
         model = models.build(
             experiment.model,
