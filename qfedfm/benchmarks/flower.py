@@ -40,7 +40,8 @@ def measure(rounds: int = 10, executor: str = "torch") -> dict[str, Any]:
         peer = _peer(folder, rounds)
         ours = _ours(folder, rounds, executor)
     return {
-        "what": f"{CLIENTS} head-only clients x {SAMPLES} samples, 4 qubits, 2 layers, batch 32, {rounds} rounds",
+        "what": f"{CLIENTS} head-only clients, {SAMPLES} samples each, 4 qubits, 2 layers, batch 32",
+        "rounds": rounds,
         "peer": "Flower simulation (Ray), PennyLane default.qubit TorchLayer",
         "executor": executor,
         "peer_round_seconds": peer["round"],

@@ -18,8 +18,8 @@ client: {epochs: 5, optimizer: {kind: adamw, lr: 0.05}}
 device: cpu
 """
 BLOCKED = (
-    "pennylane pennylane_lightning qiskit qiskit_aer qiskit_ibm_runtime flwr ray tenseal tensorboard datasets "
-    "nbclient ipykernel jax"
+    "pennylane pennylane_lightning qiskit qiskit_aer qiskit_ibm_runtime flwr ray tenseal tensorboard "
+    "datasets nbclient ipykernel jax"
 ).split()
 RUN = """
 import sys
@@ -41,7 +41,8 @@ sys.exit(code)
 def run(tmp_path, blocked, watched, file=FILE):
     path = tmp_path / "plain.yaml"
     path.write_text(file)
-    script = RUN.format(blocked=set(blocked), file=str(path), out=str(tmp_path / "run"), watched=list(watched))
+    names = {"blocked": set(blocked), "watched": list(watched)}
+    script = RUN.format(file=str(path), out=str(tmp_path / "run"), **names)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     loaded = next(line for line in done.stderr.splitlines() if line.startswith("LOADED"))
