@@ -70,6 +70,10 @@ class ClientConfig(Config):
         optimizer: A torch optimizer.
         algorithm: What the method does differently from plain training.
         schedule: How the learning rate falls over the rounds.
+        logit_adjustment: Strength tau of the correction for label skew: a client's loss is the
+            cross-entropy of ``logits + tau * log(its own class frequencies)``, so that it need not learn
+            how frequent its classes are (Menon et al., 2021, arXiv:2007.07314; Zhang et al., 2022,
+            arXiv:2209.00189). 0 is plain cross-entropy, 1 the balanced softmax.
         clip_norm: Largest L2 norm of a step's gradient, per client; null for none.
         keep_optimizer_state: Whether momenta survive from round to round in the client store; such
             clients are trained one by one.
@@ -81,6 +85,7 @@ class ClientConfig(Config):
     optimizer: OptimizerConfig = AdamWConfig()
     algorithm: AlgorithmConfig = PlainTraining()
     schedule: Literal["constant", "linear", "cosine"] = "constant"
+    logit_adjustment: Annotated[float, Field(ge=0)] = 0.0
     clip_norm: Annotated[float, Field(gt=0)] | None = None
     keep_optimizer_state: bool = False
 

@@ -118,6 +118,7 @@ def train_clients(
     client: dict[str, Tensor],
     rate_scale: float,
     streams: Sequence[Streams],
+    held: Sequence[np.ndarray] = (),
     optimizer_state: Sequence[dict[str, Tensor] | None] | None = None,
 ) -> Trained:
     """Trains K clients from the same start; K is 1 unless the model has a client axis.
@@ -132,6 +133,7 @@ def train_clients(
         client: The algorithm's client vectors, each (K, d).
         rate_scale: The schedule's factor in this round.
         streams: Per client, its streams of this round.
+        held: Per client, all samples that it holds; needed where logits are adjusted.
         optimizer_state: Per client, kept optimizer tensors (only with K = 1).
     """
     import torch
@@ -150,6 +152,7 @@ def train_clients(
     optimizer = make_optimizer(config.optimizer, leaves.values(), rate_scale)
     if optimizer_state is not None and optimizer_state[0] is not None:
         _restore(optimizer, leaves, optimizer_state[0])
+    prior: Tensor | None = None
     sums = torch.zeros(2, len(order), device=device)
     done: list[Tensor] = []
     active = len(order)
@@ -164,8 +167,13 @@ def train_clients(
         chosen = index[:active, step, :width]
         target, part = labels[chosen], part[:, :width]
         logits = model.logits(leaves, chosen)
+        scored = logits
+        if config.logit_adjustment:
+            if prior is None:
+                prior = _log_prior(labels, [held[k] for k in order], logits.shape[-1])
+            scored = logits + config.logit_adjustment * prior[:active].unsqueeze(1)
         losses = torch.nn.functional.cross_entropy(
-            logits.flatten(0, 1), target.flatten(), reduction="none"
+            scored.flatten(0, 1), target.flatten(), reduction="none"
         ).view_as(part)
         loss_K = (losses * part).sum(1)
         optimizer.zero_grad(set_to_none=True)
@@ -197,6 +205,15 @@ def train_clients(
         ],
         optimizer=kept,
     )
+
+
+def _log_prior(labels: Tensor, held: Sequence[np.ndarray], classes: int) -> Tensor:
+    """Returns the log of each client's class frequencies with one added count a class, (K, C)."""
+    import torch
+
+    rows = [torch.from_numpy(index).to(labels.device) for index in held]
+    counts = torch.stack([torch.bincount(labels[row], minlength=classes) for row in rows])
+    return torch.log((counts + 1.0) / (counts.sum(1, keepdim=True) + classes))
 
 
 def _pack(batches: Sequence[list[np.ndarray]], common: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from qfedfm.circuits import Angle, Circuit, Gate, Permutation, Rotation
 from qfedfm.core.config import nearest
-from qfedfm.core.errors import RequestError
+from qfedfm.core.errors import NotBuiltError, RequestError
 from qfedfm.quantum.noise import Noise
 from qfedfm.quantum.pauli_strings import AngleColumns, strings_of
 
@@ -243,6 +243,8 @@ def run(
     generator: torch.Generator | None,
 ) -> Tensor:
     """Returns ``(K, B, observables)`` for inputs ``(K, B, n)`` and weights ``(K, m)``."""
+    if noise.readout and shots is not None:
+        raise NotBuiltError("readout noise with shots is not built yet; leave out shots or readout")
     ready = prepared(circuit, name or "statevector", noise)
     seed = int(torch.randint(2**30, (), generator=generator)) if shots is not None else 0
     angles = ready.columns(inputs, weights)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from qfedfm.circuits import Angle, Circuit, Gate
-from qfedfm.core.errors import RequestError
+from qfedfm.core.errors import NotBuiltError, RequestError
 from qfedfm.quantum.noise import Noise
 from qfedfm.quantum.pauli_strings import AngleColumns, Strings, strings_of
 
@@ -137,6 +137,6 @@ def run(
     if shots is None:
         return prepared(circuit, device, noise)(inputs, weights)
     if noise.readout:
-        raise RequestError("readout noise with shots is built for aer, not for pennylane devices")
+        raise NotBuiltError("readout noise with shots is not built yet; leave out shots or readout")
     seed = int(torch.randint(2**31 - 1, (), generator=generator))
     return Prepared(circuit, device, noise, shots, seed)(inputs, weights)

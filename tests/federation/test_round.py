@@ -201,3 +201,30 @@ def test_kept_optimizer_state_is_that_of_one_uninterrupted_optimizer(world):
     two_rounds, _ = world.run(plan(keep_optimizer_state=True, **options), 2, world.engine(clients=everything))
     one_round, _ = world.run(plan(epochs=2, **options), 1, world.engine(clients=everything))
     torch.testing.assert_close(two_rounds.model, one_round.model, rtol=1e-5, atol=1e-6)
+
+
+def test_logit_adjustment_is_a_shift_of_the_logits_by_the_clients_own_frequencies(world):
+    """One client, one full-batch step: the gradient of the shifted loss, by hand."""
+    everything = Pooled(world.clients)
+    options = {"batch_size": 1000, "optimizer": {"kind": "sgd", "lr": 0.5}}
+    state, _ = world.run(plan(logit_adjustment=0.7, **options), 1, world.engine(clients=everything))
+    counts = torch.bincount(world.labels, minlength=3) + 1.0
+    shift = 0.7 * torch.log(counts / counts.sum())
+    weight = torch.zeros(3, world.features.shape[1], requires_grad=True)
+    bias = torch.zeros(3, requires_grad=True)
+    torch.nn.functional.cross_entropy(world.features @ weight.T + bias + shift, world.labels).backward()
+    expected = -0.5 * torch.cat([weight.grad.flatten(), bias.grad])
+    torch.testing.assert_close(state.model, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_logit_adjustment_helps_where_every_client_holds_one_class(world):
+    parts = [torch.nonzero(world.labels == c).flatten().numpy() for c in range(world.classes)]
+    skewed = type(world.clients)(parts)
+
+    def accuracy(tau):
+        options = {"optimizer": {"kind": "sgd", "lr": 0.5}, "epochs": 5, "logit_adjustment": tau}
+        state, _ = world.run(plan(**options), 5, world.engine(clients=skewed))
+        weight, bias = state.model[:15].view(3, 5), state.model[15:]
+        return float(((world.features @ weight.T + bias).argmax(1) == world.labels).float().mean())
+
+    assert accuracy(1.0) > accuracy(0.0)

@@ -171,3 +171,13 @@ def test_amplitudes_as_inputs_have_values_but_no_shifted_gradients() -> None:
         np.testing.assert_allclose(expectations(circuit, inputs, weights, executor), wanted, atol=1e-10)
     with pytest.raises(RequestError, match="no gradients"):
         expectations(circuit, inputs, weights.requires_grad_(), "aer")
+
+
+@pytest.mark.parametrize("executor", ["aer:density_matrix", "pennylane:default.mixed"])
+def test_readout_noise_with_shots_is_refused_in_words(executor):
+    from qfedfm.core.errors import NotBuiltError
+
+    circuit = family("strongly_entangling", qubits=2, layers=1)
+    x, w = torch.zeros(1, circuit.n_inputs), torch.zeros(circuit.n_weights)
+    with pytest.raises(NotBuiltError, match="readout noise with shots is not built yet"):
+        expectations(circuit, x, w, executor=executor, shots=10, noise=Noise(readout=0.1))

@@ -86,15 +86,10 @@ class LocalEngine:
 
         config, algorithm, start = plan.client, plan.client.algorithm, broadcast.model
         streams = [rng.at("client", client) for client in clients]
+        held = [np.sort(self._clients.train(client)) for client in clients]
         batches = [
-            plan_batches(
-                np.sort(self._clients.train(client)),
-                config,
-                stream("batches"),
-                self._model.lengths,
-                faults.work.get(client, 1.0),
-            )
-            for client, stream in zip(clients, streams, strict=True)
+            plan_batches(index, config, stream("batches"), self._model.lengths, faults.work.get(client, 1.0))
+            for client, index, stream in zip(clients, held, streams, strict=True)
         ]
         blank = algorithm.client_init(start)
         keeps = bool(blank) or config.keep_optimizer_state
@@ -116,6 +111,7 @@ class LocalEngine:
             client=own,
             rate_scale=scale,
             streams=streams,
+            held=held,
             optimizer_state=[_part(entry, _OPTIMIZER) for entry in entries],
         )
         auxiliary, kept = algorithm.finish(
