@@ -119,9 +119,9 @@ def test_a_quantum_head_is_projection_angles_circuit_output() -> None:
     weights = torch.zeros(built.circuit.n_weights)
     trained = [i for i in range(len(weights)) if i not in built.circuit.zero_gradient_weights]
     weights[trained] = params["circuit.weights"]
-    angles = math.pi * torch.tanh(x @ params["projection.weight"].T + params["projection.bias"])
+    angles = math.pi * torch.tanh(x / 10**0.5 @ params["projection.weight"].T + params["projection.bias"])
     values = expectations(built.circuit, angles, weights)
-    expected = values @ params["output.weight"].T + params["output.bias"]
+    expected = 5.0 * values @ params["output.weight"].T + params["output.bias"]
     torch.testing.assert_close(built.logits(params, x), expected)
     assert built.quantum_parameters == len(trained) == 3 * 3 * 2 - 3
 
@@ -148,3 +148,16 @@ def test_circuits_that_take_nothing_or_train_nothing_are_no_heads() -> None:
 def test_too_many_qubits_are_refused_with_the_bytes_they_need() -> None:
     with pytest.raises(RequestError, match=r"40 qubits.* bytes"):
         head("quantum", qubits=40, layers=1)
+
+
+@pytest.mark.parametrize("kind", KINDS[2:])
+def test_the_bound_is_the_largest_angle(kind: str) -> None:
+    built, x = head(kind, bound=0.25), 1e6 * torch.randn(4, 10, generator=torch.Generator().manual_seed(6))
+    seen: list[torch.Tensor] = []
+    core: Any = built._core  # type: ignore[attr-defined]
+    original = core.apply
+    core.apply = lambda params, constants, angles: (seen.append(angles), original(params, constants, angles))[
+        1
+    ]
+    built.logits(built.initial(STREAMS), x)
+    assert seen[0].abs().max() == pytest.approx(0.25)

@@ -25,4 +25,4 @@ class FrozenQuantumConfig(QuantumOptions):
     ) -> Head:
         """Returns the head; see :meth:`HeadOptions.build`."""
         core = CircuitCore(self.circuit(), device, frozen=streams, **self.execution(execution))
-        return ProjectedHead(core, features, classes)
+        return ProjectedHead(core, features, classes, self.bound)

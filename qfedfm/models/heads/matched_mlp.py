@@ -37,7 +37,7 @@ class MatchedMlpConfig(QuantumOptions):
         circuit = self.circuit()
         trained = circuit.n_weights - len(circuit.zero_gradient_weights)
         core = PerceptronCore(circuit.n_inputs, circuit.n_observables, trained, device)
-        return ProjectedHead(core, features, classes)
+        return ProjectedHead(core, features, classes, self.bound)
 
 
 class PerceptronCore:

@@ -1,6 +1,6 @@
 """The frame that the quantum head and its controls share, so that they differ in one part only.
 
-Trained projection to q numbers, bounded angles ``π tanh``, a core from q angles to o outputs, and a
+Trained projection to q numbers, bounded angles ``bound·tanh``, a core from q angles to o outputs, and a
 trained affine map to the classes. Shapes: K = clients, B = batch, D = features, q = angles,
 o = outputs of the core, C = classes.
 """
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from qfedfm.core.random import Streams
 
 
-SMALL_ANGLES = 0.1
-"""Scale of the projection's initial weights: angles start near zero, where they carry the features and not
-a random scrambling of them. On SST-2 features a federation passes 70 % accuracy in its second round instead
-of its seventh; every core starts from the same projection."""
+OUTPUT_SCALE = 5.0
+"""Factor on the core's outputs, which are bounded by 1, so that logits of many classes can part: the same
+for every core, not trained. With features of norm 1 (below) it takes the 4-qubit head on 16 classes of
+docstrings from 26 % to 48 % validation accuracy in 300 steps of AdamW."""
 
 
 class Core(Protocol):
@@ -64,10 +64,11 @@ class ProjectedHead:
         core: The part that differs between a quantum head and its controls.
         features: D.
         classes: C.
+        bound: The largest angle, radians.
     """
 
-    def __init__(self, core: Core, features: int, classes: int) -> None:
-        self._core, self._features, self._classes = core, features, classes
+    def __init__(self, core: Core, features: int, classes: int, bound: float = math.pi) -> None:
+        self._core, self._features, self._classes, self._bound = core, features, classes, bound
         self.layout = Layout(
             affine_entries("projection", core.inputs, features)
             + core.entries
@@ -82,15 +83,17 @@ class ProjectedHead:
 
     def initial(self, streams: Streams) -> dict[str, Tensor]:
         """Returns the tensors before training; the frame's are the same for every core."""
-        projection = affine_initial("projection", self._core.inputs, self._features, streams)
         return (
-            {name: SMALL_ANGLES * tensor for name, tensor in projection.items()}
+            affine_initial("projection", self._core.inputs, self._features, streams)
             | self._core.initial(streams)
             | affine_initial("output", self._classes, self._core.outputs, streams)
         )
 
     def logits(self, params: Mapping[str, Tensor], x: Tensor) -> Tensor:
         """Returns (*K, B, C) logits of features (*K, B, D)."""
+        # Features have root mean square 1; divided by the square root of their number they have norm 1, so that
+        # angles start small and one optimizer step moves them little.
+        x = x / math.sqrt(self._features)
         projected = affine(x, params["projection.weight"], params["projection.bias"])
-        outputs = self._core.apply(params, self.constants, math.pi * projected.tanh())
-        return affine(outputs, params["output.weight"], params["output.bias"])
+        outputs = self._core.apply(params, self.constants, self._bound * projected.tanh())
+        return affine(OUTPUT_SCALE * outputs, params["output.weight"], params["output.bias"])

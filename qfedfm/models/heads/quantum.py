@@ -36,6 +36,8 @@ class QuantumOptions(HeadOptions):
         family: The circuit's family (``qfedfm circuits list``).
         options: Further options of the family.
         executor: What runs the circuit.
+        bound: The largest angle, radians. With π the two ends are the same rotation, so a learning rate
+            that drives angles there (1e-2 and above on features of our scale) unlearns; π/2 does not.
     """
 
     qubits: Annotated[int, Field(ge=1)] = 4
@@ -43,6 +45,7 @@ class QuantumOptions(HeadOptions):
     family: str = "strongly_entangling"
     options: dict[str, Any] = Field(default_factory=dict)
     executor: str = "statevector"
+    bound: Annotated[float, Field(gt=0)] = math.pi
 
     @field_validator("family")
     @classmethod

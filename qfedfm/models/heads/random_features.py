@@ -35,7 +35,7 @@ class RandomFeaturesConfig(QuantumOptions):
         """Returns the head; see :meth:`HeadOptions.build`."""
         circuit = self.circuit()
         core = FourierCore(circuit.n_inputs, circuit.n_observables, streams, device)
-        return ProjectedHead(core, features, classes)
+        return ProjectedHead(core, features, classes, self.bound)
 
 
 class FourierCore:

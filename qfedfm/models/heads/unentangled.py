@@ -26,4 +26,6 @@ class UnentangledConfig(QuantumOptions):
     ) -> Head:
         """Returns the head; see :meth:`HeadOptions.build`."""
         circuit = self.circuit().without_entanglers()
-        return ProjectedHead(CircuitCore(circuit, device, **self.execution(execution)), features, classes)
+        return ProjectedHead(
+            CircuitCore(circuit, device, **self.execution(execution)), features, classes, self.bound
+        )
