@@ -91,8 +91,8 @@ class ProjectedHead:
 
     def logits(self, params: Mapping[str, Tensor], x: Tensor) -> Tensor:
         """Returns (*K, B, C) logits of features (*K, B, D)."""
-        # Features have root mean square 1; divided by the square root of their number they have norm 1, so that
-        # angles start small and one optimizer step moves them little.
+        # Features have root mean square 1; divided by the square root of their number they have norm 1, so
+        # that angles start small and one optimizer step moves them little.
         x = x / math.sqrt(self._features)
         projected = affine(x, params["projection.weight"], params["projection.bias"])
         outputs = self._core.apply(params, self.constants, self._bound * projected.tanh())

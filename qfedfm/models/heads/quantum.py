@@ -37,7 +37,7 @@ class QuantumOptions(HeadOptions):
         options: Further options of the family.
         executor: What runs the circuit.
         bound: The largest angle, radians. With π the two ends are the same rotation, so a learning rate
-            that drives angles there (1e-2 and above on features of our scale) unlearns; π/2 does not.
+            that drives angles there unlearns what was learned; π/2 does not, but starts slower.
     """
 
     qubits: Annotated[int, Field(ge=1)] = 4
@@ -102,9 +102,8 @@ class QuantumConfig(QuantumOptions):
         Raises:
             RequestError: If the circuit does not fit into memory; the message says how much it needs.
         """
-        return ProjectedHead(
-            CircuitCore(self.circuit(), device, **self.execution(execution)), features, classes
-        )
+        core = CircuitCore(self.circuit(), device, **self.execution(execution))
+        return ProjectedHead(core, features, classes, self.bound)
 
 
 class CircuitCore:
