@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.installed
+# Every module by name: pdoc follows __all__, which leaves submodules out.
+MODULES = $(shell find qfedfm -name '*.py' -not -path '*/peers/*' | sed 's|\.py$$||; s|/__init__$$||; s|/|.|g' | sort)
 
 .PHONY: quickstart test test-all bench lint docs clean
 
@@ -25,7 +27,7 @@ lint: $(READY)
 	$(BIN)/lint-imports --no-cache
 
 docs: $(READY)
-	$(BIN)/pdoc --docformat google --output-directory site qfedfm
+	$(BIN)/pdoc --docformat google --output-directory site $(MODULES)
 
 clean:
 	rm -rf $(VENV) site .mypy_cache .ruff_cache .pytest_cache .hypothesis
