@@ -53,10 +53,5 @@ def test_sst2_federated_is_near_central(tmp_path):
 @ignored
 @needs_sst2
 def test_sst2_linear_head_on_frozen_features(tmp_path):
-    changes = {
-        "model": {"adapter": {"kind": "none"}, "head": {"kind": "linear"}},
-        "client": {"epochs": 3, "optimizer": {"kind": "adamw", "lr": 0.02}},
-        "federation": {"rounds": 20},
-    }
-    run = qfedfm.run(qfedfm.load(ROOT / "experiments/sst2.yaml", sst2(**changes)), out=tmp_path / "run")
+    run = qfedfm.run(qfedfm.load(ROOT / "experiments/sst2_linear.yaml", sst2()), out=tmp_path / "run")
     assert run.summary["test_accuracy"] >= 0.79
