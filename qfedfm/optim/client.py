@@ -6,8 +6,10 @@ client axis are updated in one call, exactly as each client would have done alon
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated, Literal
+from functools import lru_cache
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -97,4 +99,24 @@ def make_optimizer(
     }
     options = config.model_dump(exclude={"kind"})
     options["lr"] = options["lr"] * scale
-    return classes[config.kind](list(parameters), **options)
+    return _eager(classes[config.kind])(list(parameters), **options)  # type: ignore[arg-type]
+
+
+@lru_cache
+def _eager(kind: type[torch.optim.Optimizer]) -> type[torch.optim.Optimizer]:
+    """Returns torch's optimizer without its hooks for ``torch.compile``.
+
+    The first call of a hooked method imports ``torch._dynamo`` (1 to 2 s, more than a small run takes) only
+    to keep itself from being compiled; nothing here is compiled. The arithmetic is torch's own.
+    """
+    import torch
+
+    update = inspect.unwrap(kind.step)
+
+    @torch.no_grad()
+    def step(self: Any, closure: None = None) -> None:
+        update(self)
+
+    step.hooked = True  # type: ignore[attr-defined]  # torch would wrap it for its profiler
+    methods = {name: inspect.unwrap(getattr(kind, name)) for name in ("add_param_group", "zero_grad")}
+    return type(kind.__name__, (kind,), {"step": step, **methods})
