@@ -30,11 +30,12 @@ def matchgate(*, qubits: int, layers: int) -> Circuit:
         if layer < layers:
             gates += angle_embedding(qubits, "RZ")
             gates += [Gate("rz", (q,), (weight_angle(first + layer * qubits + q),)) for q in range(qubits)]
+    registers = (Register("w", 0, (layers + 1, pairs, 2)), Register("v", first, (layers, qubits)))
     return Circuit(
         qubits,
         tuple(gates),
         measure_all(qubits),
         inputs=(Register("x", 0, (qubits,)),),
-        weights=(Register("w", 0, (layers + 1, pairs, 2)), Register("v", first, (layers, qubits))),
+        weights=registers if pairs else registers[1:],
         name="matchgate",
     )
