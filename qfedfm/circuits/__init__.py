@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from qfedfm.circuits.angle import Angle, Symbol, Term, constant, input_angle, weight_angle
 from qfedfm.circuits.circuit import Circuit, Gate, Observable, Register, pauli
-from qfedfm.circuits.families import families, family, family_options
+from qfedfm.circuits.families import families, family, family_description, family_options
 from qfedfm.circuits.gates import GATES, Permutation, Rotation
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "constant",
     "families",
     "family",
+    "family_description",
     "family_options",
     "input_angle",
     "pauli",

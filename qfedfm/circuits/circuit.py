@@ -220,8 +220,12 @@ class Circuit:
 
         return draw_text(self, width)
 
-    def svg(self) -> str:
-        """Returns a self-contained SVG drawing in the colour of the text around it."""
+    def svg(self, *, standalone: bool = False) -> str:
+        """Returns a self-contained SVG drawing in the colour of the text around it.
+
+        Args:
+            standalone: For a file that is shown as an image: with colours of its own, light and dark.
+        """
         from qfedfm.circuits.drawing import draw_svg
 
-        return draw_svg(self)
+        return draw_svg(self, standalone=standalone)

@@ -105,8 +105,19 @@ _WIDTH = 420
 _CELL, _ROW, _LEFT = 54, 44, 34
 
 
-def draw_svg(circuit: Circuit) -> str:
-    """Returns one self-contained ``<svg>`` element; wide circuits are folded into several rows."""
+# An image has no text around it: it follows the reader's scheme itself.
+_OWN_COLOURS = (
+    "<style>svg{color:#1f2328}@media (prefers-color-scheme:dark){svg{color:#e6edf3}}</style>"
+)
+
+
+def draw_svg(circuit: Circuit, *, standalone: bool = False) -> str:
+    """Returns one self-contained ``<svg>`` element; wide circuits are folded into several rows.
+
+    Args:
+        circuit: What to draw.
+        standalone: For a file of its own, shown as an image: with its own colours, light and dark.
+    """
     arranged = columns(circuit)
     per_line = (_WIDTH - _LEFT - 36) // _CELL
     folded = [arranged[start : start + per_line] for start in range(0, len(arranged), per_line)] or [[]]
@@ -124,7 +135,7 @@ def draw_svg(circuit: Circuit) -> str:
         f'width="100%" style="max-width:{width * 3 // 2}px" role="img" aria-label="{title}" '
         'fill="none" stroke="currentColor" stroke-width="1.2" '
         'font-family="ui-monospace,Menlo,Consolas,monospace" font-size="11" text-anchor="middle">'
-        f"<title>{title}</title>{''.join(body)}</svg>"
+        f"<title>{title}</title>{_OWN_COLOURS if standalone else ''}{''.join(body)}</svg>"
     )
 
 

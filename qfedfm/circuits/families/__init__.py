@@ -13,6 +13,7 @@ from qfedfm.circuits.families.basic_entangler import basic_entangler
 from qfedfm.circuits.families.bb84_prepare_measure import bb84_prepare_measure
 from qfedfm.circuits.families.brickwork import brickwork
 from qfedfm.circuits.families.convolution import convolution
+from qfedfm.circuits.families.descriptions import Description, describe
 from qfedfm.circuits.families.ghz_phase_sum import ghz_phase_sum
 from qfedfm.circuits.families.hadamard_test import hadamard_test
 from qfedfm.circuits.families.hardware_efficient import hardware_efficient
@@ -56,6 +57,11 @@ def family_options(name: str) -> tuple[str, ...]:
     return tuple(option for option in parameters if option not in ("qubits", "layers"))
 
 
+def family_description(name: str) -> Description:
+    """Returns what a family is, in words: title, paper, text, options, use."""
+    return describe(name, _builder(name))
+
+
 def family(name: str, *, qubits: int, layers: int = 1, **options: Any) -> Circuit:
     """Builds a circuit of a family.
 
@@ -81,8 +87,12 @@ def family(name: str, *, qubits: int, layers: int = 1, **options: Any) -> Circui
         if option not in family_options(name):
             known = nearest(option, family_options(name))
             raise RequestError(f"circuit {name} has no option {option!r}{known}")
-    frozen = tuple((key, tuple(v) if isinstance(v, list) else v) for key, v in sorted(options.items()))
+    frozen = tuple((key, _frozen(value)) for key, value in sorted(options.items()))
     return _build(builder, qubits, layers, frozen)
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(_frozen(part) for part in value) if isinstance(value, list | tuple) else value
 
 
 @lru_cache(maxsize=256)

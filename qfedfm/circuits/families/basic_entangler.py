@@ -1,4 +1,4 @@
-"""Basic entangling layers: one rotation a qubit and a ring of CNOTs, as PennyLane's BasicEntanglerLayers."""
+"""Basic entangling layers, as in PennyLane. Bergholm et al., 2018, arXiv:1811.04968."""
 
 from __future__ import annotations
 

@@ -43,11 +43,17 @@ class QasmFile:
         circuit: The circuit.
         notes: Sentences for the user about what the file does not say and was chosen.
         fixed: What was written into the file as numbers, as its annotations say.
+        inputs: The names that the inputs have in the file, in order.
+        weights: The names that the weights have in the file, in order.
+        qubits: The names that the qubits have in the file, in order, such as ``q[0]``.
     """
 
     circuit: Circuit
     notes: tuple[str, ...] = ()
     fixed: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
+    weights: tuple[str, ...] = ()
+    qubits: tuple[str, ...] = ()
 
 
 def read_qasm_file(path: str | Path) -> QasmFile:
@@ -92,6 +98,7 @@ class _Reader:
         self.open: str | None = None  # the role of the annotated register that is being filled
         self.pending: Token | None = None  # an annotation of a register, before its first declaration
         self.qubits: dict[str, range] = {}
+        self.names: dict[str, list[str]] = {"input": [], "weight": [], "qubit": []}
         self.gates: list[Gate] = []
         self.observables: list[tuple[Token, Observable]] = []
         self.fixed: list[str] = []
@@ -128,7 +135,8 @@ class _Reader:
             weights=tuple(self.registers["weight"]),
             name=self.name,
         )
-        return QasmFile(circuit, tuple(notes), tuple(self.fixed))
+        names = (tuple(self.names[kind]) for kind in ("input", "weight", "qubit"))
+        return QasmFile(circuit, tuple(notes), tuple(self.fixed), *names)
 
     def _version(self) -> None:
         first = self.words.next
@@ -213,6 +221,7 @@ class _Reader:
         role = self._role(name)
         make = input_angle if role == "input" else weight_angle
         self.parameters[name.text] = make(self.filled[role])
+        self.names[role].append(name.text)
         self.filled[role] += 1
         if self.open and self.filled[role] == _end(self.registers[role]):
             self.open = None
@@ -262,8 +271,8 @@ class _Reader:
 
     def _qubit(self) -> None:
         self.words.take()
-        size = 1
-        if self.words.skip("["):
+        size, indexed = 1, self.words.skip("[")
+        if indexed:
             size = self.words.whole("the number of qubits")
             self.words.expect("]")
         name = self.words.name("the name of the qubits")
@@ -274,6 +283,7 @@ class _Reader:
             raise name.error(self.source, "a register needs at least one qubit")
         start = sum(len(register) for register in self.qubits.values())
         self.qubits[name.text] = range(start, start + size)
+        self.names["qubit"] += [f"{name.text}[{k}]" if indexed else name.text for k in range(size)]
 
     # Gates
 

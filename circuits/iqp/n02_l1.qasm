@@ -1,0 +1,29 @@
+OPENQASM 3.0;
+// iqp, 2 qubits, 1 layer; written by qfedfm circuits export
+include "stdgates.inc";
+@qfedfm.input x 2
+input float[64] x_0;
+input float[64] x_1;
+@qfedfm.weight w 2 3
+input float[64] w_0;
+input float[64] w_1;
+input float[64] w_2;
+input float[64] w_3;
+input float[64] w_4;
+input float[64] w_5;
+@qfedfm.observable Z[0]
+@qfedfm.observable Z[1]
+qubit[2] q;
+h q[0];
+h q[1];
+p(2.0*x_0) q[0];
+p(2.0*x_1) q[1];
+cx q[0], q[1];
+p(-2*pi*x_0+2.0*x_0*x_1-2*pi*x_1+19.739208802178716) q[1];
+cx q[0], q[1];
+rz(w_0) q[0];
+ry(w_1) q[0];
+rz(w_2) q[0];
+rz(w_3) q[1];
+ry(w_4) q[1];
+rz(w_5) q[1];

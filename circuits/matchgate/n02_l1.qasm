@@ -1,0 +1,57 @@
+OPENQASM 3.0;
+// matchgate, 2 qubits, 1 layer; written by qfedfm circuits export
+include "stdgates.inc";
+@qfedfm.input x 2
+input float[64] x_0;
+input float[64] x_1;
+@qfedfm.weight w 2 1 2
+input float[64] w_0;
+input float[64] w_1;
+input float[64] w_2;
+input float[64] w_3;
+@qfedfm.weight v 1 2
+input float[64] w_4;
+input float[64] w_5;
+@qfedfm.observable Z[0]
+@qfedfm.observable Z[1]
+qubit[2] q;
+h q[0];
+h q[1];
+cx q[0], q[1];
+rz(w_0) q[1];
+cx q[0], q[1];
+h q[0];
+h q[1];
+sdg q[0];
+h q[0];
+sdg q[1];
+h q[1];
+cx q[0], q[1];
+rz(w_1) q[1];
+cx q[0], q[1];
+h q[0];
+s q[0];
+h q[1];
+s q[1];
+rz(x_0) q[0];
+rz(x_1) q[1];
+rz(w_4) q[0];
+rz(w_5) q[1];
+h q[0];
+h q[1];
+cx q[0], q[1];
+rz(w_2) q[1];
+cx q[0], q[1];
+h q[0];
+h q[1];
+sdg q[0];
+h q[0];
+sdg q[1];
+h q[1];
+cx q[0], q[1];
+rz(w_3) q[1];
+cx q[0], q[1];
+h q[0];
+s q[0];
+h q[1];
+s q[1];

@@ -1,0 +1,46 @@
+OPENQASM 3.0;
+// qaoa, 4 qubits, 2 layers; written by qfedfm circuits export
+include "stdgates.inc";
+@qfedfm.weight w 2 2
+input float[64] w_0;
+input float[64] w_1;
+input float[64] w_2;
+input float[64] w_3;
+@qfedfm.observable 2.0 - 0.5*Z[0]*Z[1] - 0.5*Z[1]*Z[2] - 0.5*Z[2]*Z[3] - 0.5*Z[0]*Z[3]
+qubit[4] q;
+h q[0];
+h q[1];
+h q[2];
+h q[3];
+cx q[0], q[1];
+rz(w_0) q[1];
+cx q[0], q[1];
+cx q[1], q[2];
+rz(w_0) q[2];
+cx q[1], q[2];
+cx q[2], q[3];
+rz(w_0) q[3];
+cx q[2], q[3];
+cx q[3], q[0];
+rz(w_0) q[0];
+cx q[3], q[0];
+rx(w_1) q[0];
+rx(w_1) q[1];
+rx(w_1) q[2];
+rx(w_1) q[3];
+cx q[0], q[1];
+rz(w_2) q[1];
+cx q[0], q[1];
+cx q[1], q[2];
+rz(w_2) q[2];
+cx q[1], q[2];
+cx q[2], q[3];
+rz(w_2) q[3];
+cx q[2], q[3];
+cx q[3], q[0];
+rz(w_2) q[0];
+cx q[3], q[0];
+rx(w_3) q[0];
+rx(w_3) q[1];
+rx(w_3) q[2];
+rx(w_3) q[3];
