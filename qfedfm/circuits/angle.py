@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Literal, NamedTuple
 
 
@@ -89,17 +91,14 @@ class Angle:
         return self * (1.0 / other)
 
     def label(self) -> str:
-        """Returns a short label such as ``x0``, ``-w3/2`` or ``1.57``."""
+        """Returns a short label such as ``x0``, ``-w3/2``, ``π/2`` or ``0.3``."""
         parts: list[str] = []
         for coefficient, symbols in self.terms:
-            name = "·".join(f"{kind}{index}" for kind, index in symbols)
-            size = abs(coefficient)
-            if size != 1.0:
-                inverse = round(1.0 / size)
-                name = f"{name}/{inverse}" if abs(inverse * size - 1.0) < 1e-15 else f"{size:.3g}{name}"
+            name = _scaled(abs(coefficient), "·".join(f"{kind}{index}" for kind, index in symbols))
             parts.append(("-" if coefficient < 0 else "+" if parts else "") + name)
         if self.offset or not parts:
-            parts.append(f"{self.offset:+.3g}" if parts else f"{self.offset:.3g}")
+            sign = "-" if self.offset < 0 else "+" if parts else ""
+            parts.append(sign + _scaled(abs(self.offset), ""))
         return "".join(parts)
 
 
@@ -116,6 +115,17 @@ def input_angle(index: int, scale: float = 1.0) -> Angle:
 def weight_angle(index: int, scale: float = 1.0) -> Angle:
     """Returns ``scale`` times weight number ``index``."""
     return Angle(0.0, (Term(float(scale), (Symbol("w", index),)),))
+
+
+def _scaled(size: float, name: str) -> str:
+    """Returns a label of ``size`` times ``name``: with a fraction, a multiple of pi or three digits."""
+    for factor, symbol in ((1.0, ""), (math.pi, "π")):
+        ratio = Fraction(size / factor).limit_denominator(64)
+        if ratio and abs(float(ratio) * factor / size - 1.0) < 1e-14 and (symbol or name):
+            top = "" if ratio.numerator == 1 and (symbol or name) else str(ratio.numerator)
+            bottom = "" if ratio.denominator == 1 else f"/{ratio.denominator}"
+            return f"{top}{symbol}{name}{bottom}"
+    return f"{size:.3g}{name}"
 
 
 def _angle(value: Angle | float) -> Angle:

@@ -100,8 +100,8 @@ def _text_column(qubits: int, gates: list[Gate]) -> list[str]:
     return lines
 
 
-# SVG: a drawing is at most this wide, so that it stays readable on a telephone.
-_WIDTH = 420
+# SVG: a drawing is at most this wide; in a report, so that it stays readable on a telephone.
+_WIDTH, _WIDTH_ALONE = 420, 780
 _CELL, _ROW, _LEFT = 54, 44, 34
 
 
@@ -119,7 +119,7 @@ def draw_svg(circuit: Circuit, *, standalone: bool = False) -> str:
         standalone: For a file of its own, shown as an image: with its own colours, light and dark.
     """
     arranged = columns(circuit)
-    per_line = (_WIDTH - _LEFT - 36) // _CELL
+    per_line = ((_WIDTH_ALONE if standalone else _WIDTH) - _LEFT - 36) // _CELL
     folded = [arranged[start : start + per_line] for start in range(0, len(arranged), per_line)] or [[]]
     height = _ROW * circuit.qubits + 14
     widest = max(len(line) for line in folded)
@@ -130,9 +130,13 @@ def draw_svg(circuit: Circuit, *, standalone: bool = False) -> str:
     title = escape(
         f"{circuit.name}: {circuit.qubits} qubits, {len(circuit.gates)} gates, depth {circuit.depth}"
     )
+    whole = height * len(folded)
+    size = f'width="{width}" height="{whole}"' if standalone else (
+        f'width="100%" style="max-width:{width * 3 // 2}px"'
+    )
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height * len(folded)}" '
-        f'width="100%" style="max-width:{width * 3 // 2}px" role="img" aria-label="{title}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {whole}" '
+        f'{size} role="img" aria-label="{title}" '
         'fill="none" stroke="currentColor" stroke-width="1.2" '
         'font-family="ui-monospace,Menlo,Consolas,monospace" font-size="11" text-anchor="middle">'
         f"<title>{title}</title>{_OWN_COLOURS if standalone else ''}{''.join(body)}</svg>"

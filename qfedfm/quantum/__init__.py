@@ -15,7 +15,7 @@ from qfedfm.quantum.noise import Noise
 if TYPE_CHECKING:
     from qfedfm.quantum.layer import QuantumLayer, initial_weights
     from qfedfm.quantum.memory import check_memory, memory_needed
-    from qfedfm.quantum.metric import metric_tensor, trained_weights
+    from qfedfm.quantum.metric import metric_blocks, metric_tensor, trained_weights
     from qfedfm.quantum.running import expectations, states
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "expectations",
     "initial_weights",
     "memory_needed",
+    "metric_blocks",
     "metric_tensor",
     "states",
     "trained_weights",
@@ -38,6 +39,7 @@ _HOMES = {
     "expectations": "running",
     "initial_weights": "layer",
     "memory_needed": "memory",
+    "metric_blocks": "metric",
     "metric_tensor": "metric",
     "states": "running",
     "trained_weights": "metric",

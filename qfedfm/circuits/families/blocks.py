@@ -62,12 +62,17 @@ def topology_edges(qubits: int, topology: str) -> list[tuple[int, int]]:
 
 
 def _heavy_hex(qubits: int) -> list[tuple[int, int]]:
-    # Rows of 5 with bridges between the ends: qubits 0-4 are a row, 5 and 6 its bridges down to the
-    # first and last qubit of the next row 7-11, and so on: cells of twelve qubits.
-    edges = []
-    for start in range(0, qubits, 7):
+    # Rows of five qubits (columns 0 to 4), with bridges down from columns 0 and 4 of even rows and from column
+    # 2 of odd ones: qubits 0-4 are a row, 5 and 6 its bridges, 7-11 a row, 12 its bridge, 13-17 a row, ...
+    edges: list[tuple[int, int]] = []
+    start, columns = 0, (0, 4)
+    while start < qubits:
+        bridge = start + 5
+        below = bridge + len(columns)
         edges += [(start + k, start + k + 1) for k in range(4)]
-        edges += [(start, start + 5), (start + 4, start + 6), (start + 5, start + 7), (start + 6, start + 11)]
+        for number, column in enumerate(columns):
+            edges += [(start + column, bridge + number), (bridge + number, below + column)]
+        start, columns = below, (2,) if columns == (0, 4) else (0, 4)
     kept = [edge for edge in edges if max(edge) < qubits]
     return sorted(kept, key=lambda edge: (edge[0] % 2, edge))
 

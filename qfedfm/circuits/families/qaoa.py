@@ -2,29 +2,42 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 from qfedfm.circuits.angle import weight_angle
 from qfedfm.circuits.circuit import Circuit, Gate, Observable, Register
 from qfedfm.circuits.families.blocks import topology_edges
+from qfedfm.core.errors import RequestError
 
 
-def qaoa(*, qubits: int, layers: int, topology: str = "ring") -> Circuit:
-    """From the uniform superposition, layers of the cost ``RZZ(gamma)`` on all edges and of ``RX(beta)``.
+def qaoa(
+    *,
+    qubits: int,
+    layers: int,
+    topology: str = "ring",
+    edges: Sequence[Sequence[float]] = (),
+) -> Circuit:
+    """From the uniform superposition, layers of the cost ``RZZ(c gamma)`` on all edges and of ``RX(beta)``.
 
-    The only observable is the expected cut, ``sum (1 - Z_i Z_j) / 2``. Weights have shape ``(layers, 2)``:
-    gamma, beta.
+    The only observable is the expected cut, ``sum c (1 - Z_i Z_j) / 2`` over edges of weight ``c``. Weights
+    have shape ``(layers, 2)``: gamma, beta.
 
     Args:
         qubits: Number of vertices.
         layers: Number of layers p.
-        topology: The graph: ``ring``, ``line``, ``all_to_all`` or ``heavy_hex``.
+        topology: The graph: ``ring``, ``line``, ``all_to_all`` or ``heavy_hex``; all edges of weight 1.
+        edges: A graph of one's own instead: pairs of vertices, or triples with a weight.
     """
-    edges = topology_edges(qubits, topology)
+    weighted = [_edge(edge, qubits) for edge in edges] or [
+        (a, b, 1.0) for a, b in topology_edges(qubits, topology)
+    ]
     gates = [Gate("h", (q,)) for q in range(qubits)]
     for layer in range(layers):
-        gates += [Gate("rzz", edge, (weight_angle(2 * layer),)) for edge in edges]
+        gates += [Gate("rzz", (a, b), (weight_angle(2 * layer, c),)) for a, b, c in weighted]
         gates += [Gate("rx", (q,), (weight_angle(2 * layer + 1),)) for q in range(qubits)]
-    terms = [(-0.5, tuple((q, "Z") for q in sorted(edge))) for edge in edges]
-    cut = Observable(((0.5 * len(edges), ()), *terms))
+    terms = [(-0.5 * c, ((min(a, b), "Z"), (max(a, b), "Z"))) for a, b, c in weighted]
+    cut = Observable(((0.5 * sum(c for _, _, c in weighted), ()), *terms))
     return Circuit(
         qubits,
         tuple(gates),
@@ -32,3 +45,14 @@ def qaoa(*, qubits: int, layers: int, topology: str = "ring") -> Circuit:
         weights=(Register("w", 0, (layers, 2)),),
         name="qaoa",
     )
+
+
+def _edge(edge: Sequence[float], qubits: int) -> tuple[int, int, float]:
+    pair, weight = tuple(edge[:2]), float(edge[2]) if len(edge) == 3 else 1.0
+    whole = len(edge) in (2, 3) and all(vertex in range(qubits) for vertex in pair)
+    if not whole or pair[0] == pair[1] or weight == 0.0 or not math.isfinite(weight):
+        raise RequestError(
+            f"edges of circuit qaoa: {list(edge)} is not two different vertices from 0 to {qubits - 1} and, "
+            "if it has a third number, a weight other than 0"
+        )
+    return int(pair[0]), int(pair[1]), weight
