@@ -20,7 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "predict": ("qfedfm.cli.evaluate:predict", "Predict the class of raw texts with a run's model."),
     "report": ("qfedfm.cli.report:report", "Write the report of one run, or of several side by side."),
     "runs": ("qfedfm.cli.report:runs", "List the runs in a folder."),
-    "circuits": ("qfedfm.cli.circuits:circuits", "List the circuit families, draw one."),
+    "circuits": ("qfedfm.cli.circuits:circuits", "Circuits: list, show, export, check, analyse."),
     "bench": ("qfedfm.cli.bench:bench", "Measure against named peers."),
     "schema": ("qfedfm.cli.about:schema", "Print the JSON schema of the experiment file."),
     "doctor": ("qfedfm.cli.about:doctor", "Check the installation and what this machine can do."),

@@ -22,6 +22,7 @@ from qfedfm.quantum.diagnostics.gradient_variance import (
     GradientVariance,
     decay_rate,
     gradient_variance,
+    gradient_variance_of,
     gradient_variance_scan,
 )
 from qfedfm.quantum.diagnostics.metric_spectrum import MetricSpectrum, metric_spectrum
@@ -37,6 +38,7 @@ __all__ = [
     "entangling_capability",
     "expressibility",
     "gradient_variance",
+    "gradient_variance_of",
     "gradient_variance_scan",
     "haar_entanglement",
     "haar_histogram",

@@ -79,13 +79,17 @@ def expressibility(
 def pair_fidelities(
     circuit: Circuit, pairs: int, generator: torch.Generator, inputs: Inputs = "zero"
 ) -> Tensor:
-    """Returns ``|<psi(v)|psi(w)>|**2`` for random weights v and w, shape ``(pairs,)``."""
+    """Returns ``|<psi(v)|psi(w)>|**2`` for random weights v and w, shape ``(pairs,)``.
+
+    A circuit without weights is looked at over its inputs instead: v and w are inputs then.
+    """
     x, v = draw_parameters(circuit, pairs, generator, inputs)
-    _, w = draw_parameters(circuit, pairs, generator, "zero")
+    y, w = draw_parameters(circuit, pairs, generator, "zero")
+    y = x if circuit.n_weights else y
     found = []
     with torch.no_grad():
         for part in chunks(circuit, pairs):
-            one, other = states(circuit, x[part], v[part]), states(circuit, x[part], w[part])
+            one, other = states(circuit, x[part], v[part]), states(circuit, y[part], w[part])
             found.append((one.conj() * other).sum(-1).abs().square().squeeze(-1))
     return torch.cat(found).clamp(0.0, 1.0)
 

@@ -121,29 +121,54 @@ def gradient_variance_scan(
         **options: Further options of the family.
     """
     sizes = list(qubits)
-    found = []
-    for depth in layers:
-        for size in sizes:
-            circuit = cost_observable(family(name, qubits=size, layers=depth, **options), cost)
-            variances = gradient_variance(circuit, samples, generator, inputs=inputs, executor=executor)
-            alive = variances[list(trained_weights(circuit))]
-            if not len(alive):
-                raise RequestError(
-                    f"no weight of circuit {name} with {size} qubits and {depth} layers changes this observable"
-                )
-            found.append(
-                GradientVariance(
-                    qubits=size,
-                    layers=depth,
-                    weights=len(alive),
-                    samples=samples,
-                    mean=float(alive.mean()),
-                    smallest=float(alive.min()),
-                    largest=float(alive.max()),
-                    two_design=two_design_variance(size),
-                )
-            )
-    return found
+    return [
+        gradient_variance_of(
+            family(name, qubits=size, layers=depth, **options),
+            depth,
+            samples,
+            generator,
+            cost=cost,
+            inputs=inputs,
+            executor=executor,
+        )
+        for depth in layers
+        for size in sizes
+    ]
+
+
+def gradient_variance_of(
+    circuit: Circuit,
+    layers: int,
+    samples: int,
+    generator: torch.Generator,
+    *,
+    cost: Cost = "local",
+    inputs: Inputs = "random",
+    executor: str = "statevector",
+) -> GradientVariance:
+    """Returns one row of a scan; see :func:`gradient_variance_scan`.
+
+    Raises:
+        RequestError: If no weight changes the observable.
+    """
+    measured = cost_observable(circuit, cost)
+    variances = gradient_variance(measured, samples, generator, inputs=inputs, executor=executor)
+    alive = variances[list(trained_weights(measured))]
+    if not len(alive):
+        raise RequestError(
+            f"no weight of circuit {circuit.name} with {circuit.qubits} qubits changes its {cost} observable, so "
+            "there are no gradients to look at"
+        )
+    return GradientVariance(
+        qubits=circuit.qubits,
+        layers=layers,
+        weights=len(alive),
+        samples=samples,
+        mean=float(alive.mean()),
+        smallest=float(alive.min()),
+        largest=float(alive.max()),
+        two_design=two_design_variance(circuit.qubits),
+    )
 
 
 def two_design_variance(qubits: int) -> float:

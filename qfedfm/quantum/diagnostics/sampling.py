@@ -21,6 +21,8 @@ def draw_parameters(
 ) -> tuple[Tensor, Tensor]:
     """Returns parameters of ``samples`` circuits, weights uniform in [-π, π), float64.
 
+    A circuit without weights is looked at over its inputs: they are random, whatever ``inputs`` says.
+
     Args:
         circuit: What takes them.
         samples: How many, at least 2.
@@ -32,14 +34,16 @@ def draw_parameters(
         Inputs of shape ``(samples, 1, n_inputs)`` and weights of shape ``(samples, n_weights)``.
 
     Raises:
-        RequestError: Fewer than 2 samples, or another kind of inputs.
+        RequestError: Fewer than 2 samples, another kind of inputs, or a circuit without parameters.
     """
     if samples < 2:
         raise RequestError(f"samples must be at least 2, got {samples}")
     if inputs not in ("zero", "random"):
         raise RequestError(f"inputs must be zero or random, got {inputs!r}")
+    if not circuit.n_weights + circuit.n_inputs:
+        raise RequestError(f"circuit {circuit.name} has neither weights nor inputs: it makes one state only")
     weights = _uniform((samples, circuit.n_weights), generator)
-    if inputs == "random":
+    if inputs == "random" or not circuit.n_weights:
         x = (
             torch.randn(samples, 1, circuit.n_inputs, generator=generator, dtype=torch.float64)
             if circuit.amplitudes

@@ -55,15 +55,17 @@ class Finding:
 
 
 def check_gallery(folder: Path) -> tuple[list[Finding], list[str]]:
-    """Checks a whole gallery.
+    """Checks all programs in a folder.
 
     Returns:
-        One finding a program, and a sentence for every file that is not what ``export`` writes.
+        One finding a program; and, if the folder is a gallery (has a README.md), a sentence for every file of
+        it that is not what ``export`` writes.
     """
     programs = sorted(folder.rglob("*.qasm"))
     if not programs:
         raise RequestError(f"{folder}: there are no .qasm files; write them with qfedfm circuits export")
-    return [check_file(path) for path in programs], differences(folder)
+    stale = differences(folder, strangers=False) if (folder / "README.md").is_file() else []
+    return [check_file(path) for path in programs], stale
 
 
 def check_file(path: Path) -> Finding:

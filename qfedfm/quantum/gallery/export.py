@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from qfedfm.circuits import family
 from qfedfm.circuits.openqasm import measured_qasm, standard_gates, to_qasm
 from qfedfm.circuits.openqasm.writer import observable_text
 from qfedfm.core.files import write_atomic
@@ -64,16 +67,28 @@ def gallery_files() -> dict[str, str]:
     """Returns the content of every file of the gallery by its path in it."""
     files = {"README.md": gallery_readme()}
     for entry in ENTRIES:
-        folder = entry.family
-        files.setdefault(f"{folder}/README.md", family_readme(entry.family))
-        files[f"{folder}/{entry.stem}.qasm"] = program(entry)
-        files[f"{folder}/{entry.stem}.json"] = json.dumps(record(entry), indent=1, ensure_ascii=False) + "\n"
-        files[f"{folder}/{entry.stem}.svg"] = entry.circuit.svg(standalone=True) + "\n"
+        files.setdefault(f"{entry.family}/README.md", family_readme(entry.family))
+        files |= entry_files(entry)
     return files
 
 
-def differences(folder: Path) -> list[str]:
-    """Returns one sentence for every file of ``folder`` that is not what would be written."""
+def entry_files(entry: Entry) -> dict[str, str]:
+    """Returns the program, the JSON and the drawing of an entry by their paths in a gallery."""
+    stem = f"{entry.family}/{entry.stem}"
+    return {
+        f"{stem}.qasm": program(entry),
+        f"{stem}.json": json.dumps(record(entry), indent=1, ensure_ascii=False) + "\n",
+        f"{stem}.svg": entry.circuit.svg(standalone=True) + "\n",
+    }
+
+
+def differences(folder: Path, *, strangers: bool = True) -> list[str]:
+    """Returns one sentence for every file of ``folder`` that is not what would be written.
+
+    Args:
+        folder: A gallery.
+        strangers: Whether files that would not be written count, too.
+    """
     found: list[str] = []
     files = gallery_files()
     for name, content in sorted(files.items()):
@@ -82,7 +97,7 @@ def differences(folder: Path) -> list[str]:
             found.append(f"{name} is missing")
         elif not same(name, path.read_text(encoding="utf-8"), content):
             found.append(f"{name} is not what qfedfm circuits export writes")
-    for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
+    for path in sorted(folder.rglob("*")) if strangers else ():
         name = path.relative_to(folder).as_posix()
         if path.is_file() and name not in files and not path.name.startswith("."):
             found.append(f"{name} is not a file of the gallery")
@@ -98,8 +113,26 @@ def export_gallery(folder: Path) -> list[str]:
     Returns:
         The paths in it that were written.
     """
+    return _write(folder, gallery_files())
+
+
+def export_entry(
+    folder: Path, name: str, *, qubits: int, layers: int, options: Mapping[str, Any]
+) -> list[str]:
+    """Writes the files of one size of a family; see :func:`export_gallery`.
+
+    Raises:
+        RequestError: An unknown family or option, or a size that it does not have.
+    """
+    family(name, qubits=qubits, layers=layers, **options)  # refuses what is wrong before anything is written
+    label = "_".join(re.sub(r"\W+", "_", str(value)).strip("_") for _, value in sorted(options.items()))
+    kind: Literal["parameters", "amplitudes"] = "amplitudes" if name == "amplitude" else "parameters"
+    return _write(folder, entry_files(Entry(name, qubits, layers, options, label, kind)))
+
+
+def _write(folder: Path, files: Mapping[str, str]) -> list[str]:
     written: list[str] = []
-    for name, content in gallery_files().items():
+    for name, content in files.items():
         path = folder / name
         if path.is_file() and same(name, path.read_text(encoding="utf-8"), content):
             continue
