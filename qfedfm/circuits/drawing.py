@@ -106,9 +106,7 @@ _CELL, _ROW, _LEFT = 54, 44, 34
 
 
 # An image has no text around it: it follows the reader's scheme itself.
-_OWN_COLOURS = (
-    "<style>svg{color:#1f2328}@media (prefers-color-scheme:dark){svg{color:#e6edf3}}</style>"
-)
+_OWN_COLOURS = "<style>svg{color:#1f2328}@media (prefers-color-scheme:dark){svg{color:#e6edf3}}</style>"
 
 
 def draw_svg(circuit: Circuit, *, standalone: bool = False) -> str:
@@ -131,8 +129,10 @@ def draw_svg(circuit: Circuit, *, standalone: bool = False) -> str:
         f"{circuit.name}: {circuit.qubits} qubits, {len(circuit.gates)} gates, depth {circuit.depth}"
     )
     whole = height * len(folded)
-    size = f'width="{width}" height="{whole}"' if standalone else (
-        f'width="100%" style="max-width:{width * 3 // 2}px"'
+    size = (
+        f'width="{width}" height="{whole}"'
+        if standalone
+        else (f'width="100%" style="max-width:{width * 3 // 2}px"')
     )
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {whole}" '

@@ -107,11 +107,11 @@ def export(
 
     if name is None:
         if qubits is not None or layers is not None or options:
-            raise RequestError("export: --qubits, --layers and -o are of one family; name it, or leave them out")
+            raise RequestError("export: --qubits, --layers and -o are of one family: name it")
         written = export_gallery(out)
     else:
-        found = {"qubits": qubits or 4, "layers": layers or default_layers(name, 2), "options": parsed(options)}
-        written = export_entry(out, name, **found)
+        depth = layers or default_layers(name, 2)
+        written = export_entry(out, name, qubits=qubits or 4, layers=depth, options=parsed(options))
     if as_json:
         print_json({"folder": str(out), "written": written})
         return

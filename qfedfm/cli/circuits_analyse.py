@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 PARTS = ("gradients", "expressibility", "entanglement", "metric")
 
 
-class Range(click.ParamType):
+class Range(click.ParamType[tuple[int, ...]]):
     """``4``, ``2,4,8`` or ``2-8``: whole numbers of at least 1."""
 
     name = "numbers"
@@ -29,7 +29,7 @@ class Range(click.ParamType):
         for part in str(value).split(","):
             low, dash, high = part.strip().partition("-")
             if not low.isdigit() or (dash and not high.isdigit()) or int(low) < 1:
-                self.fail(f"{value!r} is not a list of numbers such as 2,4,8 or a range such as 2-8", param, ctx)
+                self.fail(f"{value!r} is not numbers such as 2,4,8 or a range such as 2-8", param, ctx)
             found |= set(range(int(low), int(high or low) + 1))
         if not found:
             self.fail(f"{value!r} is an empty range", param, ctx)
@@ -91,16 +91,15 @@ def analyse(
 ) -> None:
     """Look at family NAME, or at an OpenQASM 3 file, before training it.
 
-    Variances of its gradients over qubits and layers (barren plateaus), expressibility and entangling capability
-    (Sim, Johnson, Aspuru-Guzik 2019), and the metric tensor, with plots in the folder --out.
+    Variances of its gradients over qubits and layers (barren plateaus), expressibility and entangling
+    capability (Sim, Johnson, Aspuru-Guzik 2019), and the metric tensor, with plots in the folder --out.
     """
     from qfedfm.cli.circuits import chosen, default_layers, parsed
     from qfedfm.cli.main import print_json
 
     given = None
     if name.endswith(".qasm") or Path(name).is_file():
-        sized = (min(numbers) if numbers else None for numbers in (qubits, layers))
-        given, _ = chosen(name, *sized, options)
+        given, _ = chosen(name, min(qubits or (0,)) or None, min(layers or (0,)) or None, options)
         qubits, layers = (given.qubits,), (1,)
     study = Study(
         name,
@@ -203,7 +202,9 @@ class Study:
         for size in self.qubits:
             for depth in self.layers:
                 generator = self._generator("expressibility", size, depth)
-                found = expressibility(self.circuit(size, depth), pairs=pairs, generator=generator, inputs=inputs)
+                found = expressibility(
+                    self.circuit(size, depth), pairs=pairs, generator=generator, inputs=inputs
+                )
                 self.kept["expressibility"] = size, depth, found
                 rows.append({"qubits": size, "layers": depth, **asdict(found)})
         return rows

@@ -14,7 +14,7 @@ from qfedfm.federation.config import ClientConfig, FederationConfig
 from qfedfm.federation.stages import StageConfig
 from qfedfm.models import ModelConfig
 
-RESULTS_VERSION = 1
+RESULTS_VERSION = 2
 """Raised whenever a change of the package changes numbers, so that stale results are never reused."""
 
 _NOT_BUILT = {

@@ -98,7 +98,7 @@ def metric_tensor(
     together = max(1, _AMPLITUDES_AT_ONCE // (count * batch << circuit.qubits))
     found = [
         _metric(prepared, x, w, kind)
-        for x, w in zip(flat_x.split(together), flat_w.split(together), strict=True)
+        for x, w in zip(torch.split(flat_x, together), torch.split(flat_w, together), strict=True)
     ]
     metric = torch.cat(found).reshape(*clients, batch, *shape)
     return metric * _mask(circuit, metric) if kind == "block" else metric

@@ -62,10 +62,11 @@ def topology_edges(qubits: int, topology: str) -> list[tuple[int, int]]:
 
 
 def _heavy_hex(qubits: int) -> list[tuple[int, int]]:
-    # Rows of five qubits (columns 0 to 4), with bridges down from columns 0 and 4 of even rows and from column
-    # 2 of odd ones: qubits 0-4 are a row, 5 and 6 its bridges, 7-11 a row, 12 its bridge, 13-17 a row, ...
+    # Rows of five qubits (columns 0 to 4), with bridges down from columns 0 and 4 of even rows and from
+    # column 2 of odd ones: 0-4 are a row, 5 and 6 its bridges, 7-11 a row, 12 its bridge, 13-17 a row, ...
     edges: list[tuple[int, int]] = []
-    start, columns = 0, (0, 4)
+    start = 0
+    columns: tuple[int, ...] = (0, 4)
     while start < qubits:
         bridge = start + 5
         below = bridge + len(columns)

@@ -21,7 +21,7 @@ _USES = {
     "hadamard_test": "Signed overlaps, such as the cosine between two updates.",
     "hardware_efficient": "Heads for a given device: its rotations, its entangler, its topology.",
     "iqp": "Feature maps and kernels whose values are thought hard to sample classically.",
-    "matchgate": "A control: circuits with entanglement that a classical computer follows in polynomial time.",
+    "matchgate": "A control: entanglement that a classical computer follows in polynomial time.",
     "qaoa": "Choosing subsets, such as which updates to combine.",
     "qft_sum": "Adding the clients' numbers exactly, modulo a power of two.",
     "reuploading": "Heads whose output is a richer Fourier series of the inputs: one frequency more a layer.",

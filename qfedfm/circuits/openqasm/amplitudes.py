@@ -21,7 +21,9 @@ def with_fixed_amplitudes(circuit: Circuit, amplitudes: Sequence[float]) -> Circ
     if not circuit.amplitudes:
         raise RequestError(f"circuit {circuit.name} takes angles as inputs, not amplitudes")
     if len(amplitudes) != circuit.n_inputs:
-        raise RequestError(f"circuit {circuit.name} takes {circuit.n_inputs} amplitudes, got {len(amplitudes)}")
+        raise RequestError(
+            f"circuit {circuit.name} takes {circuit.n_inputs} amplitudes, got {len(amplitudes)}"
+        )
     gates = (*prepare_amplitudes(amplitudes), *circuit.gates)
     return replace(circuit, gates=gates, inputs=(), amplitudes=False)
 

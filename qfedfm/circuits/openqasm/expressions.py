@@ -89,7 +89,9 @@ def _product(words: Words, parameters: Mapping[str, Angle]) -> Angle:
             total = total * factor
             continue
         if factor.terms:
-            raise place.error(words.source, "dividing by a parameter is not supported: angles are polynomials")
+            raise place.error(
+                words.source, "division by a parameter is not supported: angles are polynomials"
+            )
         if factor.offset == 0.0:
             raise place.error(words.source, "this divides by zero")
         # Numbers are divided; a coefficient is multiplied by the inverse, as angles are.

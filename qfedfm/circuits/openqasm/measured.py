@@ -56,10 +56,8 @@ def measured_qasm(
             alone = Gate(_UNCONTROLLED[gate.name], gate.qubits[1:], gate.angles)
             lines.append(f"if (m_{control}) {{ {gate_text(alone, 'q_{}')} }}")
         else:
-            lines.append(gate_text(gate, 'q_{}'))
-        lines += [
-            f"m_{qubit} = measure q_{qubit};" for qubit in sorted(last) if last[qubit] == place
-        ]
+            lines.append(gate_text(gate, "q_{}"))
+        lines += [f"m_{qubit} = measure q_{qubit};" for qubit in sorted(last) if last[qubit] == place]
     return "\n".join(lines) + "\n"
 
 

@@ -23,13 +23,12 @@ def _standard(gate: Gate) -> list[Gate]:
         return [gate]
     q = gate.qubits
     if gate.name == "rot":
-        return [
-            Gate(name, q, (angle,)) for name, angle in zip(("rz", "ry", "rz"), gate.angles, strict=True)
-        ]
+        return [Gate(name, q, (angle,)) for name, angle in zip(("rz", "ry", "rz"), gate.angles, strict=True)]
     if gate.name == "iswap":
         a, b = q
         return [
-            Gate("s", (a,)), Gate("s", (b,)), Gate("h", (a,)), Gate("cx", q), Gate("cx", (b, a)), Gate("h", (b,)),
+            Gate("s", (a,)), Gate("s", (b,)), Gate("h", (a,)),
+            Gate("cx", q), Gate("cx", (b, a)), Gate("h", (b,)),
         ]  # fmt: skip
     # exp(-i a PP / 2): into the basis of P, a parity, and back
     before, after = {"rzz": ([], []), "rxx": (["h"], ["h"]), "ryy": (["sdg", "h"], ["h", "s"])}[gate.name]

@@ -60,9 +60,11 @@ def tokens(text: str, source: str) -> list[Token]:
     while place < len(text):
         match = _WORDS.match(text, place)
         column = place - start + 1
-        if match is None or text.startswith("/*", place) and not match.group().startswith("/*"):
-            what = "this comment does not end" if text.startswith("/*", place) else (
-                f"the character {text[place]!r} has no meaning here"
+        if match is None or (text.startswith("/*", place) and not match.group().startswith("/*")):
+            what = (
+                "this comment does not end"
+                if text.startswith("/*", place)
+                else (f"the character {text[place]!r} has no meaning here")
             )
             raise QasmError(source, line, column, what)
         kind = str(match.lastgroup)

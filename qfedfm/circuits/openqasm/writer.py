@@ -35,9 +35,7 @@ def to_qasm(circuit: Circuit, *, comment: str = "", fixed: Iterable[str] = ()) -
         for register in registers:
             shape = " ".join(str(size) for size in register.shape)
             lines.append(f"@qfedfm.{role} {register.name} {shape}")
-            lines += [
-                f"input float[64] {letter}_{register.start + place};" for place in range(register.size)
-            ]
+            lines += [f"input float[64] {letter}_{register.start + place};" for place in range(register.size)]
             if not register.size:
                 lines.pop()  # an annotation needs a declaration to stand before
     lines += [f"@qfedfm.fixed {what}" for what in fixed]
@@ -76,9 +74,7 @@ def angle_text(angle: Angle) -> str:
             factors.insert(0, number_text(abs(coefficient)))
         parts.append(("-" if coefficient < 0 else "+" if parts else "") + "*".join(factors))
     if angle.offset or not parts:
-        parts.append(
-            ("-" if angle.offset < 0 else "+" if parts else "") + number_text(abs(angle.offset))
-        )
+        parts.append(("-" if angle.offset < 0 else "+" if parts else "") + number_text(abs(angle.offset)))
     return "".join(parts)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qfedfm.core.errors import QfedfmError
 from qfedfm.experiment import quantities
@@ -15,6 +15,9 @@ from qfedfm.experiment.report.page import cards, facts, figure, folded, table, w
 from qfedfm.experiment.report.records import Records
 from qfedfm.experiment.report.svg import escape
 from qfedfm.experiment.statistics import wilson
+
+if TYPE_CHECKING:
+    from qfedfm.circuits import Circuit
 
 FEW_CLIENTS = 24
 """Up to so many, the accuracy by client fits beside the curves."""
@@ -145,17 +148,25 @@ def _by_client(records: Records) -> str:
     return figure("Accuracy by client", drawing, caption, class_="wide" if wide else "")
 
 
+def recorded_circuit(head: Mapping[str, Any]) -> Circuit:
+    """Returns the circuit that the options of a head name: of a family, or of a file whose text they hold."""
+    from qfedfm.circuits import family
+    from qfedfm.models.heads.quantum import own_circuit
+
+    if head.get("circuit"):
+        return own_circuit(str(head["circuit"]))[1]
+    return family(
+        str(head["family"]), qubits=head["qubits"], layers=head["layers"], **(head.get("options") or {})
+    )
+
+
 def circuit(records: Records) -> str:
     """Returns the circuit drawn, where the head has one."""
     head = records.option("model.head")
     if not isinstance(head, Mapping) or head.get("kind") not in CIRCUIT_HEADS:
         return ""
     try:
-        from qfedfm.circuits import family
-
-        circuit = family(
-            str(head["family"]), qubits=head["qubits"], layers=head["layers"], **(head.get("options") or {})
-        )
+        circuit = recorded_circuit(head)
         if head["kind"] == "unentangled":
             circuit = circuit.without_entanglers()
     except (QfedfmError, KeyError) as error:
@@ -163,8 +174,9 @@ def circuit(records: Records) -> str:
     # The page's policy allows no style attributes; the style sheet sets the size.
     drawing = re.sub(r'(<svg\b[^>]*?) style="[^"]*"', r"\1", circuit.svg(), count=1)
     silent = len(circuit.zero_gradient_weights)
+    named = f"{head['family']}, {head['layers']} layers" if head.get("family") else f"{circuit.name}, a file"
     caption = (
-        f"{head['family']}, {head['layers']} layers: {head['qubits']} qubits, depth {circuit.depth}, "
+        f"{named}: {head['qubits']} qubits, depth {circuit.depth}, "
         f"{circuit.two_qubit_count} two-qubit gates, {circuit.n_weights} weights"
         + (f" ({silent} of them with identically zero gradient)" if silent else "")
         + ". x are inputs, w are weights, both in radians."

@@ -24,5 +24,5 @@ class FrozenQuantumConfig(QuantumOptions):
         self, features: int, classes: int, streams: Streams, *, device: str = "cpu", **execution: Any
     ) -> Head:
         """Returns the head; see :meth:`HeadOptions.build`."""
-        core = CircuitCore(self.circuit(), device, frozen=streams, **self.execution(execution))
+        core = CircuitCore(self.build_circuit(), device, frozen=streams, **self.execution(execution))
         return ProjectedHead(core, features, classes, self.bound)

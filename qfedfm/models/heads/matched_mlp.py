@@ -34,7 +34,7 @@ class MatchedMlpConfig(QuantumOptions):
         self, features: int, classes: int, streams: Streams, *, device: str = "cpu", **execution: Any
     ) -> Head:
         """Returns the head; see :meth:`HeadOptions.build`."""
-        circuit = self.circuit()
+        circuit = self.build_circuit()
         trained = circuit.n_weights - len(circuit.zero_gradient_weights)
         core = PerceptronCore(circuit.n_inputs, circuit.n_observables, trained, device)
         return ProjectedHead(core, features, classes, self.bound)

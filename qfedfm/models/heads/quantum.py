@@ -5,13 +5,17 @@ Shapes: K = clients, B = batch, q = circuit inputs, o = observables, w = trained
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from qfedfm.circuits import Circuit, families, family, family_options
+from qfedfm.circuits.openqasm import read_qasm, read_qasm_file
 from qfedfm.core.config import nearest
 from qfedfm.core.errors import RequestError
 from qfedfm.models.heads.head import Head, HeadOptions, uniform
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
 
     from qfedfm.core.random import Streams
 
+_log = logging.getLogger(__name__)
 _USUAL_BATCH = 32
 
 
@@ -33,8 +38,10 @@ class QuantumOptions(HeadOptions):
     Args:
         qubits: Qubits of the circuit.
         layers: Repetitions of its trained block.
-        family: The circuit's family (``qfedfm circuits list``).
+        family: The circuit's family (``qfedfm circuits list``); null with a circuit of one's own.
         options: Further options of the family.
+        circuit: A circuit of one's own instead of a family: the path of an OpenQASM 3 file, whose text takes
+            the path's place here, so that a run does not depend on the file any more.
         executor: What runs the circuit.
         bound: The largest angle, radians. With π the two ends are the same rotation, so a learning rate
             that drives angles there unlearns what was learned; π/2 does not, but starts slower.
@@ -42,17 +49,40 @@ class QuantumOptions(HeadOptions):
 
     qubits: Annotated[int, Field(ge=1)] = 4
     layers: Annotated[int, Field(ge=1)] = 2
-    family: str = "strongly_entangling"
+    family: str | None = "strongly_entangling"
     options: dict[str, Any] = Field(default_factory=dict)
+    circuit: str | None = None
     executor: str = "statevector"
     bound: Annotated[float, Field(gt=0)] = math.pi
 
+    @model_validator(mode="before")
+    @classmethod
+    def _own_circuit(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or not isinstance(values.get("circuit"), str):
+            return values
+        text, found = own_circuit(values["circuit"])
+        sized: dict[str, Any] = {"qubits": found.qubits, "layers": 1, "family": None, "options": {}}
+        for key, own in sized.items():
+            if key in values and values[key] != own:
+                raise RequestError(
+                    f"model.head.{key} is {values[key]!r}, but {found.name} is a circuit of its own"
+                    + (f" with {own} qubits" if key == "qubits" else "")
+                    + "; leave the key out"
+                )
+        return {**values, **sized, "circuit": text}
+
     @field_validator("family")
     @classmethod
-    def _known_family(cls, value: str) -> str:
-        if value not in families():
+    def _known_family(cls, value: str | None) -> str | None:
+        if value is not None and value not in families():
             raise ValueError(f"unknown circuit family {value!r}{nearest(value, families())}")
         return value
+
+    @model_validator(mode="after")
+    def _one_circuit(self) -> Self:
+        if self.family is None and self.circuit is None:
+            raise RequestError("model.head.family is null: name a family, or give a circuit of your own")
+        return self
 
     @field_validator("executor")
     @classmethod
@@ -73,12 +103,15 @@ class QuantumOptions(HeadOptions):
         """Returns what runs the circuit and how, with ``instead`` over the options."""
         return {"executor": self.executor} | instead
 
-    def circuit(self) -> Circuit:
+    def build_circuit(self) -> Circuit:
         """Returns the circuit that the options name.
 
         Raises:
             RequestError: If it takes no inputs or has no weights to train, so that it is no head.
         """
+        if self.circuit is not None:
+            return own_circuit(self.circuit)[1]
+        assert self.family is not None
         circuit = family(self.family, qubits=self.qubits, layers=self.layers, **self.options)
         for count, what in ((circuit.n_inputs, "inputs"), (circuit.n_weights, "weights to train")):
             if count == 0:
@@ -87,6 +120,49 @@ class QuantumOptions(HeadOptions):
                     "use for example strongly_entangling"
                 )
         return circuit
+
+
+_FROM = "// circuit of "
+
+
+def own_circuit(given: str) -> tuple[str, Circuit]:
+    """Returns a user's circuit, and its program with the file's name in the first line.
+
+    Args:
+        given: The path of an OpenQASM 3 file, or such a program (which has more than one line).
+
+    Raises:
+        RequestError: If the file cannot be read (line and column), or is no head: without inputs or weights.
+    """
+    if "\n" in given:
+        text, program, source = given, given, "circuit"
+        if given.startswith(_FROM):  # that line was put there: lines are counted as in the file
+            first, _, program = given.partition("\n")
+            source = first.removeprefix(_FROM)
+        found = read_qasm(program, source=source, name=Path(source).stem)
+    else:
+        path = Path(given)
+        found = read_qasm_file(path)
+        text = f"{_FROM}{path.name}\n{path.read_text(encoding='utf-8')}"
+        for note in found.notes:
+            _tell(note)
+    for count, what, how in (
+        (found.circuit.n_inputs, "inputs", "input float[64] x_0;"),
+        (found.circuit.n_weights, "weights to train", "input float[64] w_0;"),
+    ):
+        if count == 0:
+            where = given if "\n" not in given else found.circuit.name
+            raise RequestError(
+                f"model.head.circuit: {where} has no {what}, so it cannot be a head; "
+                f"declare for example {how}"
+            )
+    return text, found.circuit
+
+
+@lru_cache(maxsize=64)
+def _tell(note: str) -> None:
+    """Tells the user once."""
+    _log.warning(note)
 
 
 class QuantumConfig(QuantumOptions):
@@ -102,7 +178,7 @@ class QuantumConfig(QuantumOptions):
         Raises:
             RequestError: If the circuit does not fit into memory; the message says how much it needs.
         """
-        core = CircuitCore(self.circuit(), device, **self.execution(execution))
+        core = CircuitCore(self.build_circuit(), device, **self.execution(execution))
         return ProjectedHead(core, features, classes, self.bound)
 
 

@@ -33,7 +33,7 @@ class RandomFeaturesConfig(QuantumOptions):
         self, features: int, classes: int, streams: Streams, *, device: str = "cpu", **execution: Any
     ) -> Head:
         """Returns the head; see :meth:`HeadOptions.build`."""
-        circuit = self.circuit()
+        circuit = self.build_circuit()
         core = FourierCore(circuit.n_inputs, circuit.n_observables, streams, device)
         return ProjectedHead(core, features, classes, self.bound)
 

@@ -25,7 +25,7 @@ class UnentangledConfig(QuantumOptions):
         self, features: int, classes: int, streams: Streams, *, device: str = "cpu", **execution: Any
     ) -> Head:
         """Returns the head; see :meth:`HeadOptions.build`."""
-        circuit = self.circuit().without_entanglers()
+        circuit = self.build_circuit().without_entanglers()
         return ProjectedHead(
             CircuitCore(circuit, device, **self.execution(execution)), features, classes, self.bound
         )

@@ -1,4 +1,4 @@
-"""What a researcher asks of a circuit before training it: do gradients vanish, what can it reach, how entangled.
+"""What one asks of a circuit before training it: do gradients vanish, what can it reach, how entangled.
 
 Gradient variances (barren plateaus), expressibility, entangling capability; the metric tensor is
 :func:`qfedfm.quantum.metric_tensor`. ``qfedfm circuits analyse`` writes them all, with plots.

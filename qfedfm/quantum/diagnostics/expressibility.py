@@ -1,8 +1,8 @@
-"""Expressibility: how uniformly a circuit covers the states. Sim, Johnson, Aspuru-Guzik, 2019, arXiv:1905.10876.
+"""Expressibility: how uniformly states are covered. Sim, Johnson, Aspuru-Guzik, 2019, arXiv:1905.10876.
 
 The Kullback-Leibler divergence (natural logarithm) of the fidelities ``F = |<psi(v)|psi(w)>|**2`` of states
-at random weights from those of Haar-random states, ``P(F) = (D - 1) (1 - F)**(D - 2)``; both as histograms. It
-is 0 for a circuit that reaches all states alike, and ``(D - 1) log(bins)`` for one that reaches a single state.
+at random weights from those of Haar-random states, ``P(F) = (D - 1) (1 - F)**(D - 2)``; both as histograms.
+It is 0 if all states are reached alike, and ``(D - 1) log(bins)`` if only one is.
 """
 
 from __future__ import annotations

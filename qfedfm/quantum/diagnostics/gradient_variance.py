@@ -54,7 +54,7 @@ def cost_observable(circuit: Circuit, cost: Cost) -> Circuit:
 
     Args:
         circuit: The circuit.
-        cost: ``local`` (``Z`` of qubit 0), ``global`` (``Z`` of all qubits multiplied) or ``own`` (its first).
+        cost: ``local`` (``Z`` of qubit 0), ``global`` (``Z`` of all qubits) or ``own`` (its first).
     """
     if cost == "own":
         return circuit.with_observables(circuit.observables[:1])
@@ -156,8 +156,8 @@ def gradient_variance_of(
     alive = variances[list(trained_weights(measured))]
     if not len(alive):
         raise RequestError(
-            f"no weight of circuit {circuit.name} with {circuit.qubits} qubits changes its {cost} observable, so "
-            "there are no gradients to look at"
+            f"no weight of circuit {circuit.name} with {circuit.qubits} qubits changes its {cost} "
+            "observable, so there are no gradients to look at"
         )
     return GradientVariance(
         qubits=circuit.qubits,

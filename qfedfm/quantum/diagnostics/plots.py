@@ -17,7 +17,7 @@ from qfedfm.quantum.diagnostics.metric_spectrum import MetricSpectrum
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_STYLE: dict[str, Any] = {
+_STYLE: Any = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -79,7 +79,12 @@ def plot_expressibility(found: Expressibility, path: Path, title: str = "") -> P
         )
         axes.stairs(found.haar, edges, color=_COLOURS[1], lw=1.5, label="Haar-random")
         text = title + ("\n" if title else "") + f"expressibility {found.divergence:.4f} nats"
-        axes.set(xlabel="fidelity of two random states", ylabel="share", title=text, xlim=(0, 1))
+        # As far as there is anything to see.
+        seen = max(
+            k for k, pair in enumerate(zip(found.histogram, found.haar, strict=True)) if max(pair) > 1e-4
+        )
+        axes.set(xlabel="fidelity of two random states", ylabel="share", title=text)
+        axes.set_xlim(0.0, min(1.0, float(edges[seen + 1]) * 1.05))
         axes.legend()
     return path
 
@@ -108,11 +113,9 @@ def plot_entangling_capability(
                 label=f"{size} qubits",
             )
             axes.axhline(haar_entanglement(size), color=colour, ls=":", lw=1)
-        axes.set(
-            xlabel="layers", ylabel="Meyer–Wallach entanglement Q", ylim=(-0.03, 1.03), title=title
-        )
+        axes.set(xlabel="layers", ylabel="Meyer–Wallach entanglement Q", ylim=(-0.03, 1.03), title=title)
         axes.set_xticks(sorted({layers for _, layers, _ in found}))
-        axes.legend(title="dotted: Haar-random")
+        axes.legend(title="dotted:\nHaar-random", loc="center left", bbox_to_anchor=(1.0, 0.5))
     return path
 
 

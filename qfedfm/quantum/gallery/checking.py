@@ -174,12 +174,11 @@ def _compare(subject: _Subject, points: list[Point], problems: list[str], notes:
                 if _largest(slopes[:, silent]) > 1e-12:
                     problems.append(f"{reader}: a weight without gradient has one")
     for what, found, limit in (("values", values, VALUES), ("gradients", gradients, GRADIENTS)):
-        for reader, worst in found.items():
+        for name, worst in found.items():
             if not worst <= limit:
-                problems.append(f"{reader}: {what} differ by {worst:.1e}, more than {limit:.0e}")
+                problems.append(f"{name}: {what} differ by {worst:.1e}, more than {limit:.0e}")
     return Finding(str(subject.path), values, gradients, tuple(problems), tuple(notes))
 
 
 def _largest(array: Array) -> float:
     return float(np.abs(array).max()) if array.size else 0.0
-

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import qfedfm
 from qfedfm.core.errors import RequestError
 
 
@@ -14,7 +13,7 @@ def gallery_folder() -> Path:
     Raises:
         RequestError: If there is none.
     """
-    package = Path(qfedfm.__file__).resolve().parent
+    package = Path(__file__).resolve().parents[2]
     for folder in (package / "_gallery", package.parent / "circuits"):
         if (folder / "README.md").is_file():
             return folder

@@ -63,10 +63,11 @@ def evaluate(
     device = qml.device("default.qubit", wires=[*wires, *spare])
     options = {"mcm_method": "deferred"} if spare else {}
 
-    @qml.qnode(device, interface="torch", diff_method="backprop", **options)
-    def node(parameters: Any) -> Any:
+    def measured(parameters: Any) -> Any:
         run(parameters)
         return [qml.expval(_operator(observable, wires)) for observable in observables]
+
+    node = qml.QNode(measured, device, interface="torch", diff_method="backprop", **options)
 
     def stacked(parameters: torch.Tensor) -> torch.Tensor:
         return torch.stack([torch.as_tensor(value, dtype=torch.float64) for value in node(parameters)])

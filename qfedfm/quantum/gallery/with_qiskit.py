@@ -17,8 +17,8 @@ from qfedfm.quantum.gallery.entries import Point
 
 Array = npt.NDArray[np.float64]
 
-# Shifts and their factors: two for generators with the eigenvalues +-1/2 (or 0 and 1), four for the controlled
-# rotations, whose generators have -1/2, 0, 1/2. Wierichs et al., 2022, arXiv:2107.12390, eq. (4) and (8).
+# Shifts and their factors: two for generators with the eigenvalues +-1/2 (or 0 and 1), four for the
+# controlled rotations, whose generators have -1/2, 0, 1/2. Wierichs et al., 2022, arXiv:2107.12390.
 _TWO = ((math.pi / 2, 0.5), (-math.pi / 2, -0.5))
 _PLUS, _MINUS = (math.sqrt(2) + 1) / (4 * math.sqrt(2)), (math.sqrt(2) - 1) / (4 * math.sqrt(2))
 _FOUR = (
@@ -31,7 +31,10 @@ _SHIFTS = {
 
 
 def evaluate(
-    program: str, observables: Sequence[Observable], names: Sequence[str], point: Point, gradients: bool = True
+    program: str,
+    observables: Sequence[Observable],
+    names: Sequence[str],
+    point: Point,
 ) -> tuple[Array, Array]:
     """Returns the values at a point and their derivatives by all parameters.
 
@@ -40,7 +43,6 @@ def evaluate(
         observables: What is measured, qubits as in the program.
         names: Names of the parameters, inputs first.
         point: Their values.
-        gradients: Whether to compute derivatives (zeros otherwise).
 
     Returns:
         Shape ``(o,)`` and ``(o, parameters)``.
@@ -73,7 +75,7 @@ def evaluate(
 
     for place, (operation, _, _) in enumerate(steps):
         for number, angle in enumerate(operation.params):
-            slopes = _slopes(angle, values) if gradients else {}
+            slopes = _slopes(angle, values)
             if not slopes:
                 continue
             change = sum(
