@@ -19,6 +19,7 @@ from qfedfm.circuits import (
     pauli,
     weight_angle,
 )
+from qfedfm.circuits.families.blocks import topology_edges
 from qfedfm.core.errors import RequestError
 
 
@@ -106,12 +107,29 @@ def test_angles_are_polynomials() -> None:
     assert weight_angle(0, 0.5).label() == "w0/2"
 
 
-def test_heavy_hex_has_at_most_three_neighbours() -> None:
-    circuit = family("hardware_efficient", qubits=26, layers=1, topology="heavy_hex")
-    edges = {gate.qubits for gate in circuit.gates if len(gate.qubits) == 2}
-    degrees = [sum(qubit in edge for edge in edges) for qubit in range(26)]
-    assert max(degrees) <= 3
+@pytest.mark.parametrize("qubits", range(1, 41))
+def test_heavy_hex_is_connected_with_at_most_three_neighbours(qubits: int) -> None:
+    edges = set(topology_edges(qubits, "heavy_hex"))
+    assert len({frozenset(edge) for edge in edges}) == len(edges)
+    assert max([sum(qubit in edge for edge in edges) for qubit in range(qubits)]) <= 3
     reached = {0}
-    for _ in range(26):
+    for _ in range(qubits):
         reached |= {q for edge in edges if reached & set(edge) for q in edge}
-    assert reached == set(range(26))
+    assert reached == set(range(qubits))
+
+
+def test_heavy_hex_lies_on_the_lattice_of_a_processor() -> None:
+    pytest.importorskip("qiskit_ibm_runtime")
+    from qiskit_ibm_runtime.fake_provider import FakeBrisbane
+
+    lattice = {frozenset(edge) for edge in FakeBrisbane().coupling_map.get_edges()}
+    place: dict[int, int] = {}
+    for row, (first, bridge) in enumerate([(0, 14), (18, 33), (37, 52), (56, 71)]):
+        order = (0, 1, 2, 3, 4) if row in (0, 1, 3) else (2, 1, 3, 0, 4)
+        for column in order:
+            place[len(place)] = first + column
+        for number in range(1 if row % 2 else 2):
+            place[len(place)] = bridge + number
+    edges = topology_edges(len(place), "heavy_hex")
+    assert len(edges) == 27
+    assert all(frozenset(place[qubit] for qubit in edge) in lattice for edge in edges)

@@ -181,3 +181,16 @@ def test_readout_noise_with_shots_is_refused_in_words(executor):
     x, w = torch.zeros(1, circuit.n_inputs), torch.zeros(circuit.n_weights)
     with pytest.raises(NotBuiltError, match="readout noise with shots is not built yet"):
         expectations(circuit, x, w, executor=executor, shots=10, noise=Noise(readout=0.1))
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+@pytest.mark.parametrize("name", ["u3", "rot"])
+def test_constants_and_parameters_mix_in_one_gate(name: str, executor: str) -> None:
+    from qfedfm.circuits import Register, constant, input_angle, weight_angle
+
+    gates = (Gate("h", (0,)), Gate(name, (0,), (input_angle(0), constant(0.5), weight_angle(0))))
+    registers = (Register("x", 0, (1,)),), (Register("w", 0, (1,)),)
+    circuit = Circuit(1, gates, (pauli("Z", 0), pauli("X", 0)), *registers)
+    inputs, weights = draw(circuit)
+    wanted = expectations(circuit, inputs, weights)
+    torch.testing.assert_close(expectations(circuit, inputs, weights, executor), wanted, rtol=0, atol=1e-12)

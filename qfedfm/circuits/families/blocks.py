@@ -62,20 +62,23 @@ def topology_edges(qubits: int, topology: str) -> list[tuple[int, int]]:
 
 
 def _heavy_hex(qubits: int) -> list[tuple[int, int]]:
-    # Rows of five qubits (columns 0 to 4), with bridges down from columns 0 and 4 of even rows and from
-    # column 2 of odd ones: 0-4 are a row, 5 and 6 its bridges, 7-11 a row, 12 its bridge, 13-17 a row, ...
+    # Rows of five qubits (columns 0 to 4), joined by bridges: at columns 0 and 4 below even rows, at column 2
+    # below odd ones. Qubits 0-4 are a row, 5 and 6 its bridges, 7-11 a row, 12 its bridge, 13-17 a row, ...;
+    # a row below one bridge is numbered outwards from it, so that the first n qubits are always connected.
     edges: list[tuple[int, int]] = []
-    start = 0
-    columns: tuple[int, ...] = (0, 4)
+    above: dict[int, int] = {}  # the bridges that the row hangs from, by column
+    start = row = 0
     while start < qubits:
-        bridge = start + 5
-        below = bridge + len(columns)
-        edges += [(start + k, start + k + 1) for k in range(4)]
-        for number, column in enumerate(columns):
-            edges += [(start + column, bridge + number), (bridge + number, below + column)]
-        start, columns = below, (2,) if columns == (0, 4) else (0, 4)
+        order = (0, 1, 2, 3, 4) if row % 2 or not row else (2, 1, 3, 0, 4)
+        place = {column: start + k for k, column in enumerate(order)}
+        edges += [(bridge, place[column]) for column, bridge in above.items()]
+        edges += [(place[column], place[column + 1]) for column in range(4)]
+        below = (2,) if row % 2 else (0, 4)
+        above = {column: start + 5 + k for k, column in enumerate(below)}
+        edges += [(place[column], bridge) for column, bridge in above.items()]
+        start, row = start + 5 + len(below), row + 1
     kept = [edge for edge in edges if max(edge) < qubits]
-    return sorted(kept, key=lambda edge: (edge[0] % 2, edge))
+    return sorted(kept, key=lambda edge: (min(edge) % 2, edge))
 
 
 def measure_all(qubits: int) -> tuple[Observable, ...]:

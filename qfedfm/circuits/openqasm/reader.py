@@ -32,7 +32,7 @@ _UNSUPPORTED = {
     "array": "arrays", "break": "loops", "continue": "loops", "end": "end", "nop": "nop", "opaque": "opaque",
     "qreg": "qreg (OpenQASM 2; write qubit[n] q;)",
 }  # fmt: skip
-_ROLE = re.compile(r"^([xw])(_?\d+|_\w*)?$")
+_ROLE = re.compile(r"^([xw])(_?\d+)?$")
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,7 @@ class _Reader:
         self.parameters: dict[str, Angle] = {}
         self.registers: dict[str, list[Register]] = {"input": [], "weight": []}
         self.filled = {"input": 0, "weight": 0}
+        self.last_numbered: dict[str, tuple[str, int]] = {}
         self.open: str | None = None  # the role of the annotated register that is being filled
         self.pending: Token | None = None  # an annotation of a register, before its first declaration
         self.qubits: dict[str, range] = {}
@@ -249,6 +250,14 @@ class _Reader:
                 "@qfedfm.input or @qfedfm.weight in the line before it",
             )
         role = "input" if match[1] == "x" else "weight"
+        number = int("".join(filter(str.isdigit, name.text)) or 0)
+        last_name, last_number = self.last_numbered.get(role, ("", -1))
+        if number <= last_number and name.text != match[1]:
+            raise name.error(
+                self.source,
+                f"{name.text} stands after {last_name}: declare them in the order of their numbers",
+            )
+        self.last_numbered[role] = name.text, number
         registers = self.registers[role]
         if registers and registers[-1].name == match[1]:  # one register for all that go by their names
             last = registers.pop()
@@ -304,8 +313,8 @@ class _Reader:
     def _gate(self) -> None:
         token = self.words.take()
         name = _ALIASES.get(token.text, token.text)
-        if name not in STANDARD and name != "u2":
-            known = [*STANDARD, *_ALIASES]
+        if name not in STANDARD and name not in ("u2", "u3"):
+            known = [*STANDARD, *_ALIASES, "u2", "u3"]
             where = "is not in stdgates.inc" if name in GATES else "is unknown or not supported"
             raise token.error(self.source, f"gate {token.text!r} {where}{nearest(token.text, known)}")
         angles: list[Angle] = []

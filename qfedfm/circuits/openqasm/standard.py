@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from qfedfm.circuits.circuit import Circuit, Gate
+from qfedfm.circuits.gates import Rotation
 
-#: Gates of ``stdgates.inc`` that are gates of ours, that PennyLane knows too.
-STANDARD = frozenset(
-    "id x y z h s sdg t tdg sx rx ry rz p u3 cx cy cz ch swap crx cry crz cp ccx cswap".split()
-)
+#: Gates of ``stdgates.inc`` that are gates of ours, and that PennyLane knows and runs too (its ``u3`` fails if
+#: only some of the angles are parameters).
+STANDARD = frozenset("id x y z h s sdg t tdg sx rx ry rz p cx cy cz ch swap crx cry crz cp ccx cswap".split())
 
 
 def standard_gates(circuit: Circuit) -> Circuit:
@@ -22,8 +22,9 @@ def _standard(gate: Gate) -> list[Gate]:
     if gate.name in STANDARD:
         return [gate]
     q = gate.qubits
-    if gate.name == "rot":
-        return [Gate(name, q, (angle,)) for name, angle in zip(("rz", "ry", "rz"), gate.angles, strict=True)]
+    if gate.name in ("rot", "u3"):
+        rotations = [step for step in gate.primitives() if isinstance(step, Rotation)]
+        return [Gate(f"r{step.letters.lower()}", q, (step.angle,)) for step in rotations]
     if gate.name == "iswap":
         a, b = q
         return [

@@ -60,7 +60,10 @@ class QuantumOptions(HeadOptions):
     def _own_circuit(cls, values: Any) -> Any:
         if not isinstance(values, dict) or not isinstance(values.get("circuit"), str):
             return values
-        text, found = own_circuit(values["circuit"])
+        try:
+            text, found = own_circuit(values["circuit"])
+        except RequestError as error:
+            raise RequestError(f"model.head.circuit: {error}") from error
         sized: dict[str, Any] = {"qubits": found.qubits, "layers": 1, "family": None, "options": {}}
         for key, own in sized.items():
             if key in values and values[key] != own:
@@ -152,10 +155,7 @@ def own_circuit(given: str) -> tuple[str, Circuit]:
     ):
         if count == 0:
             where = given if "\n" not in given else found.circuit.name
-            raise RequestError(
-                f"model.head.circuit: {where} has no {what}, so it cannot be a head; "
-                f"declare for example {how}"
-            )
+            raise RequestError(f"{where} has no {what}, so it cannot be a head; declare for example {how}")
     return text, found.circuit
 
 

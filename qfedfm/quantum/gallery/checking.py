@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from qfedfm.circuits import Circuit, family
+from qfedfm.circuits import Circuit, Gate, family
 from qfedfm.circuits.openqasm import read_qasm_file, standard_gates
 from qfedfm.circuits.openqasm.expressions import read_observable
 from qfedfm.core.errors import RequestError
@@ -80,7 +80,9 @@ def check_file(path: Path) -> Finding:
     found = read_qasm_file(path)
     circuit = found.circuit
     names = [*found.inputs, *found.weights]
-    subject = _Subject(path, path.read_text(encoding="utf-8"), circuit, names, list(found.qubits), False)
+    subject = _Subject(
+        path, path.read_text(encoding="utf-8"), circuit, names, list(found.qubits), circuit.gates
+    )
     points = [example_point(circuit, 0), example_point(circuit, 1)]
     return _compare(subject, points, [], list(found.notes))
 
@@ -92,7 +94,7 @@ class _Subject:
     written: Circuit  # as it stands in the file, up to the choice of gates
     names: list[str]
     wires: list[str]
-    measured: bool
+    gates: tuple[Gate, ...] | None  # those of the file; None if it measures mid-way
 
 
 def _check_entry(path: Path, beside: Path) -> Finding:
@@ -139,7 +141,8 @@ def _check_entry(path: Path, beside: Path) -> Finding:
         if not worst <= VALUES:
             problems.append(f"point {place}: the expectation values of the JSON are off by {worst:.1e}")
     measured = entry.kind == "measured"
-    subject = _Subject(path, text, written, names, wires, measured)
+    gates = None if measured else standard_gates(written).gates
+    subject = _Subject(path, text, written, names, wires, gates)
     return _compare(subject, [p if measured else _of(p, written) for p in points], problems, [])
 
 
@@ -153,17 +156,16 @@ def _compare(subject: _Subject, points: list[Point], problems: list[str], notes:
     values: dict[str, float] = {}
     gradients: dict[str, float] = {}
     written = subject.written
-    gates = None if subject.measured else standard_gates(written).gates
     for point in points:
         ours, jacobian = values_and_jacobian(written, point)
-        bound = Point((), ()) if subject.measured else point
+        bound = Point((), ()) if subject.gates is None else point
         for reader in READERS:
             arguments = (subject.program, written.observables, subject.names, bound)
             try:
                 if reader == "qiskit":
                     theirs, slopes = with_qiskit.evaluate(*arguments)
                 else:
-                    theirs, slopes = with_pennylane.evaluate(*arguments, subject.wires, gates)
+                    theirs, slopes = with_pennylane.evaluate(*arguments, subject.wires, subject.gates)
             except RequestError as error:
                 problems.append(str(error))
                 continue

@@ -72,10 +72,13 @@ def evaluate(
     def stacked(parameters: torch.Tensor) -> torch.Tensor:
         return torch.stack([torch.as_tensor(value, dtype=torch.float64) for value in node(parameters)])
 
-    values = stacked(start).detach().numpy()
-    if not names:
-        return values, np.zeros((len(observables), 0))
-    jacobian: Any = torch.autograd.functional.jacobian(stacked, start)  # type: ignore[no-untyped-call]
+    try:
+        values = stacked(start).detach().numpy()
+        if not names:
+            return values, np.zeros((len(observables), 0))
+        jacobian: Any = torch.autograd.functional.jacobian(stacked, start)  # type: ignore[no-untyped-call]
+    except Exception as error:
+        raise RequestError(f"PennyLane cannot run the program: {error}") from error
     return values, jacobian.numpy()
 
 
