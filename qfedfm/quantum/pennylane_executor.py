@@ -18,7 +18,7 @@ from qfedfm.quantum.pauli_strings import AngleColumns, Strings, strings_of
 _OPERATIONS: dict[str, Any] = {
     "id": qml.Identity, "x": qml.PauliX, "y": qml.PauliY, "z": qml.PauliZ, "h": qml.Hadamard,
     "s": qml.S, "t": qml.T, "sx": qml.SX, "rx": qml.RX, "ry": qml.RY, "rz": qml.RZ,
-    "p": qml.PhaseShift, "rot": qml.Rot, "cx": qml.CNOT, "cy": qml.CY, "cz": qml.CZ,
+    "p": qml.PhaseShift, "rot": qml.Rot, "u3": qml.U3, "cx": qml.CNOT, "cy": qml.CY, "cz": qml.CZ,
     "ch": qml.CH, "swap": qml.SWAP, "iswap": qml.ISWAP, "crx": qml.CRX, "cry": qml.CRY, "crz": qml.CRZ,
     "cp": qml.ControlledPhaseShift, "rxx": qml.IsingXX, "ryy": qml.IsingYY, "rzz": qml.IsingZZ,
     "ccx": qml.Toffoli, "cswap": qml.CSWAP,
@@ -30,8 +30,6 @@ def apply_gate(gate: Gate, angles: list[Any]) -> None:
     wires = list(gate.qubits)
     if gate.name in ("sdg", "tdg"):
         qml.adjoint(_OPERATIONS[gate.name[0]](wires=wires))
-    elif gate.name == "u3":  # PennyLane's own fails if only some of the angles are tensors
-        qml.Rot(angles[2], angles[0], angles[1], wires=wires)
     else:
         _OPERATIONS[gate.name](*angles, wires=wires)
 
@@ -63,14 +61,16 @@ class Prepared:
         self.circuit = circuit
         self.noise = noise
         self.strings: Strings = strings_of(circuit)
-        self._plan: list[list[float | int]] = []
+        self._plan: list[list[float | int | Tensor]] = []
         angles: list[Angle] = []
         for gate in circuit.gates:
-            row: list[float | int] = []
+            row: list[float | int | Tensor] = []
             for angle in gate.angles:
                 if angle.terms:
                     row.append(len(angles))
                     angles.append(angle)
+                elif len(gate.angles) > 1:  # PennyLane multiplies them with the others, which are tensors
+                    row.append(torch.tensor(angle.offset, dtype=torch.float64))
                 else:
                     row.append(float(angle.offset))
             self._plan.append(row)

@@ -121,6 +121,8 @@ rx(theta + phi*feature + w_0) q[0];
         ("input float[64] theta;", 3, 17, "'theta' is neither an input nor a weight"),
         ("input float[64] x_0;\ninput float[64] x_0;", 4, 17, "declared twice"),
         ("qubit[2] x_0;\ninput float[64] x_0;", 4, 17, "declared twice"),
+        ("input float[64] x;", 3, 17, "'x' has a meaning already"),
+        ("qubit pi;", 3, 7, "'pi' has a meaning already"),
         ("qubit[0] q;", 3, 10, "at least one qubit"),
         ("qubit[n] q;", 3, 7, "expected the number of qubits"),
         ('include "mine.inc";', 3, 9, 'only "stdgates.inc"'),

@@ -101,8 +101,8 @@ def test_anybodys_own_file_is_checked_too(tmp_path: Path) -> None:
     path = tmp_path / "mine.qasm"
     path.write_text(
         'OPENQASM 3.0;\ninclude "stdgates.inc";\n@qfedfm.weight theta\ninput float[64] theta;\n'
-        "input float[64] x;\nqubit a;\nqubit[2] b;\nu3(theta, 2*theta, x) a;\ncrz(theta*x) a, b[1];\nch b[1], b[0];\n"
-        "cp(x/3) b[0], a;\n"
+        "input float[64] x1;\nqubit a;\nqubit[2] b;\nu3(theta, 2*theta, x1) a;\n"
+        "crz(theta*x1) a, b[1];\nch b[1], b[0];\ncp(x1/3) b[0], a;\n"
     )
     finding = check_file(path)
     assert finding.problems == ()

@@ -9,7 +9,7 @@ from qfedfm.circuits.angle import Angle, constant
 from qfedfm.circuits.circuit import Observable, PauliString
 from qfedfm.circuits.openqasm.tokens import QasmError, Token, tokens
 
-_CONSTANTS = {
+CONSTANTS = {
     "pi": math.pi, "π": math.pi, "tau": math.tau, "τ": math.tau, "euler": math.e, "ℇ": math.e,
 }  # fmt: skip
 _FUNCTIONS = frozenset("arccos arcsin arctan ceiling cos exp floor log mod popcount pow sin sqrt tan".split())
@@ -137,8 +137,8 @@ def _atom(words: Words, parameters: Mapping[str, Angle]) -> Angle:
     if token.kind == "name":
         if token.text in parameters:
             return parameters[token.text]
-        if token.text in _CONSTANTS:
-            return constant(_CONSTANTS[token.text])
+        if token.text in CONSTANTS:
+            return constant(CONSTANTS[token.text])
         if token.text in _FUNCTIONS:
             raise token.error(words.source, f"the function {token.text} is not supported in angles")
         raise token.error(

@@ -10,7 +10,7 @@ from pathlib import Path
 from qfedfm.circuits.angle import Angle, constant, input_angle, weight_angle
 from qfedfm.circuits.circuit import Circuit, Gate, Observable, Register, pauli
 from qfedfm.circuits.gates import GATES
-from qfedfm.circuits.openqasm.expressions import Words, read_angle, read_observable
+from qfedfm.circuits.openqasm.expressions import CONSTANTS, Words, read_angle, read_observable
 from qfedfm.circuits.openqasm.standard import STANDARD
 from qfedfm.circuits.openqasm.tokens import QasmError, Token, tokens
 from qfedfm.core.config import nearest
@@ -74,7 +74,7 @@ def read_qasm(text: str, *, source: str = "the program", name: str = "circuit") 
     """Reads an OpenQASM 3 program.
 
     Parameters are scalars (``input float[64] theta;``), inputs or weights as ``@qfedfm.input`` and
-    ``@qfedfm.weight`` say, or by their names: ``x``, ``x_0``, ``x_1`` ... are inputs, ``w``, ``w_0``, ...
+    ``@qfedfm.weight`` say, or by their names: ``x_0``, ``x_1`` ... are inputs, ``w_0``, ``w_1`` ...
     weights. Without ``@qfedfm.observable``, ``Z`` of every qubit is measured, and a note says so.
 
     Args:
@@ -217,8 +217,7 @@ class _Reader:
             self.words.expect("]")
         name = self.words.name("the name of the input")
         self.words.expect(";")
-        if name.text in self.parameters or name.text in self.qubits:
-            raise name.error(self.source, f"{name.text!r} is declared twice")
+        self._free(name)
         role = self._role(name)
         make = input_angle if role == "input" else weight_angle
         self.parameters[name.text] = make(self.filled[role])
@@ -226,6 +225,13 @@ class _Reader:
         self.filled[role] += 1
         if self.open and self.filled[role] == _end(self.registers[role]):
             self.open = None
+
+    def _free(self, name: Token) -> None:
+        """Raises if a name is taken."""
+        if name.text in self.parameters or name.text in self.qubits:
+            raise name.error(self.source, f"{name.text!r} is declared twice")
+        if name.text in STANDARD or name.text in _ALIASES or name.text in CONSTANTS:
+            raise name.error(self.source, f"{name.text!r} has a meaning already: choose another name")
 
     def _role(self, name: Token) -> str:
         """Returns ``input`` or ``weight`` for a declared name, and makes room for it in a register."""
@@ -286,8 +292,7 @@ class _Reader:
             self.words.expect("]")
         name = self.words.name("the name of the qubits")
         self.words.expect(";")
-        if name.text in self.parameters or name.text in self.qubits:
-            raise name.error(self.source, f"{name.text!r} is declared twice")
+        self._free(name)
         if size < 1:
             raise name.error(self.source, "a register needs at least one qubit")
         start = sum(len(register) for register in self.qubits.values())

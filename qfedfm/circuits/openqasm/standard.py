@@ -7,8 +7,8 @@ from dataclasses import replace
 from qfedfm.circuits.circuit import Circuit, Gate
 from qfedfm.circuits.gates import Rotation
 
-#: Gates of ``stdgates.inc`` that are gates of ours, and that PennyLane knows and runs too (its ``u3`` fails if
-#: only some of the angles are parameters).
+#: Gates of ``stdgates.inc`` that are gates of ours, and that PennyLane knows and runs too (its ``u3`` fails
+#: if only some of the angles are parameters).
 STANDARD = frozenset("id x y z h s sdg t tdg sx rx ry rz p cx cy cz ch swap crx cry crz cp ccx cswap".split())
 
 
