@@ -9,6 +9,7 @@ of these weights before the pseudo-inverse: :func:`trained_weights` gives those 
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -91,8 +92,8 @@ def metric_tensor(
     prepared = plan(circuit, inputs.dtype, inputs.device)
     batch, count = inputs.shape[-2], circuit.n_weights
     shape = (count,) if kind == "diagonal" else (count, count)
-    flat_x = inputs.detach().reshape(-1, batch, circuit.n_inputs)
-    flat_w = weights.detach().reshape(len(flat_x), count)
+    flat_x = inputs.detach().reshape(math.prod(clients), batch, circuit.n_inputs)
+    flat_w = weights.detach().reshape(math.prod(clients), count)
     if count == 0:
         return inputs.new_zeros(*clients, batch, *shape)
     together = max(1, _AMPLITUDES_AT_ONCE // (count * batch << circuit.qubits))
