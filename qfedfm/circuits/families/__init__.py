@@ -59,7 +59,7 @@ def family_options(name: str) -> tuple[str, ...]:
 
 def family_description(name: str) -> Description:
     """Returns what a family is, in words: title, paper, text, options, use."""
-    return describe(name, _builder(name))
+    return describe(_builder(name))
 
 
 def family(name: str, *, qubits: int, layers: int = 1, **options: Any) -> Circuit:

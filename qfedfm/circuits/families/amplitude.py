@@ -1,4 +1,4 @@
-"""Amplitude embedding: 2**n features in n qubits. Schuld, Petruccione, 2018, Supervised Learning with QC."""
+"""Amplitude embedding: 2^n features in n qubits. Schuld, Petruccione, 2018, Supervised Learning with QC."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ def amplitude(*, qubits: int, layers: int) -> Circuit:
     """The inputs are the amplitudes of the initial state, normalised; then strongly entangling layers.
 
     Inputs have shape ``(2**qubits,)``, weights ``(layers, qubits, 3)``.
+
+    Used for: heads that take many features in few qubits, on simulators: preparing the state costs a
+    device exponentially many gates.
 
     Args:
         qubits: Number of qubits.

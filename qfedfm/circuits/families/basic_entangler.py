@@ -12,6 +12,8 @@ def basic_entangler(*, qubits: int, layers: int, embedding: str = "RY", rotation
 
     With two qubits the ring is a single CNOT, as in PennyLane. Weights have shape ``(layers, qubits)``.
 
+    Used for: heads with few weights; a small baseline beside strongly_entangling.
+
     Args:
         qubits: Number of qubits.
         layers: Number of layers.

@@ -16,6 +16,8 @@ def bb84_prepare_measure(*, qubits: int, layers: int) -> Circuit:
     Inputs are 0 or 1: registers ``bit``, ``sent`` (basis of the sender) and ``read`` (basis of the receiver),
     each of shape ``(qubits,)``. ``<Z>`` is ``1 - 2 bit`` if the bases agree and 0 if they do not.
 
+    Used for: the quantum part of key distribution, one pulse a qubit.
+
     Args:
         qubits: Number of pulses.
         layers: Must be 1.

@@ -13,6 +13,8 @@ def brickwork(*, qubits: int, layers: int, embedding: str = "RY") -> Circuit:
     Even layers join (0, 1), (2, 3), ...; odd layers (1, 2), (3, 4), ... Weights have shape
     ``(layers, qubits, 3)``.
 
+    Used for: heads on devices with a line of qubits; local circuits whose depth sets how far they see.
+
     Args:
         qubits: Number of qubits.
         layers: Number of layers.

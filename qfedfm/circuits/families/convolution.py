@@ -16,6 +16,8 @@ def convolution(*, qubits: int, layers: int, embedding: str = "RY") -> Circuit:
     beyond the point where one qubit is left only rotate it. Weights have shape ``(layers, 6)``: four of the
     block, two of the pooling. What is measured are ``X``, ``Y`` and ``Z`` of the qubits that remain.
 
+    Used for: heads with weights shared between qubits; known to have no barren plateaus.
+
     Args:
         qubits: Number of qubits.
         layers: Number of layers.

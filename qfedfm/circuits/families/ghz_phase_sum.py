@@ -11,6 +11,8 @@ def ghz_phase_sum(*, qubits: int, layers: int) -> Circuit:
 
     ``<X X ... X> = cos(sum x)`` and ``<Y X ... X> = sin(sum x)``; without the other qubits each looks random.
 
+    Used for: learning only the sum of what clients hold.
+
     Args:
         qubits: Number of clients, one qubit each.
         layers: Repetitions of the encoding (amplifies the phase).

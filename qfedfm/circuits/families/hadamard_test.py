@@ -1,4 +1,4 @@
-"""The Hadamard test: <psi|U|psi>. Cleve, Ekert, Macchiavello, Mosca, 1998, quant-ph/9708016."""
+"""The Hadamard test: overlaps with their sign and phase. Cleve, Ekert, Macchiavello, Mosca, 1998, quant-ph/9708016."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ def hadamard_test(*, qubits: int, layers: int) -> Circuit:
 
     ``psi`` is an RY embedding of the inputs on the other qubits; ``U`` is ``RY`` and ``RZ`` on each, per
     layer.
+
+    Used for: signed overlaps, such as the cosine between two updates.
 
     Args:
         qubits: 1 + m, for a state of m qubits; at least 2.

@@ -34,6 +34,8 @@ def hardware_efficient(
     Weights: register ``w`` of shape ``(layers [+ 1], qubits, rotations)``, and ``v`` of shape
     ``(layers, pairs)`` if the entangler takes an angle.
 
+    Used for: heads for a given device: its rotations, its entangler, its topology.
+
     Args:
         qubits: Number of qubits.
         layers: Number of layers.

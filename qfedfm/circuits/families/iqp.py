@@ -15,6 +15,8 @@ def iqp(*, qubits: int, layers: int, topology: str = "all_to_all", trained: bool
     The feature map alone is Qiskit's ``zz_feature_map``: after the Hadamards, ``P(2 x_i)`` on every qubit
     and ``P(2 (pi - x_i)(pi - x_j))`` between two CNOTs on every pair.
 
+    Used for: feature maps and kernels whose values are thought hard to sample classically.
+
     Args:
         qubits: Number of qubits.
         layers: Repetitions of the feature map.

@@ -15,6 +15,8 @@ def matchgate(*, qubits: int, layers: int) -> Circuit:
     once more after the last layer. Weights: register ``w`` of shape ``(layers + 1, qubits - 1, 2)`` for
     the pairs and ``v`` of shape ``(layers, qubits)``.
 
+    Used for: a control: entanglement that a classical computer follows in polynomial time.
+
     Args:
         qubits: Number of qubits.
         layers: Number of layers, each with its own embedding.

@@ -23,6 +23,8 @@ def qaoa(
     The only observable is the expected cut, ``sum c (1 - Z_i Z_j) / 2`` over edges of weight ``c``. Weights
     have shape ``(layers, 2)``: gamma, beta.
 
+    Used for: choosing subsets, such as which updates to combine.
+
     Args:
         qubits: Number of vertices.
         layers: Number of layers p.

@@ -15,6 +15,8 @@ def qft_sum(*, qubits: int, layers: int, clients: int = 2) -> Circuit:
     With whole numbers as inputs, ``<Z>`` of qubit ``q`` is ``1 - 2 b`` for bit ``b`` of the sum modulo
     ``2**qubits``, qubit 0 being the most significant bit.
 
+    Used for: adding the clients' numbers exactly, modulo a power of two.
+
     Args:
         qubits: Number of bits of the sum.
         layers: How often every client adds its number.

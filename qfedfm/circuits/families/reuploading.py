@@ -11,6 +11,8 @@ def reuploading(*, qubits: int, layers: int, embedding: str = "RY") -> Circuit:
 
     Weights have shape ``(layers, qubits, 3)``.
 
+    Used for: heads whose output is a richer Fourier series of the inputs: one frequency more a layer.
+
     Args:
         qubits: Number of qubits.
         layers: Number of layers, each with its own embedding.

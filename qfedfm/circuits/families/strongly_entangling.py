@@ -12,6 +12,8 @@ def strongly_entangling(*, qubits: int, layers: int, embedding: str = "RY") -> C
     Layer ``l`` joins qubit ``q`` to ``q + 1 + (l mod (n - 1))``; the same circuit as PennyLane's
     ``AngleEmbedding`` and ``StronglyEntanglingLayers``. Weights have shape ``(layers, qubits, 3)``.
 
+    Used for: the default head.
+
     Args:
         qubits: Number of qubits n.
         layers: Number of layers.

@@ -10,6 +10,8 @@ from qfedfm.core.errors import RequestError
 def swap_test(*, qubits: int, layers: int) -> Circuit:
     """``<Z>`` of the first qubit is ``|<a|b>|**2`` of two states prepared by RY and CNOTs from the inputs.
 
+    Used for: overlaps of two states without their sign, such as the likeness of two updates.
+
     Args:
         qubits: 1 + 2 m, for two states of m qubits: 3, 5, 7, ...
         layers: Layers of the preparation; inputs have shape ``(2, layers, m)``.

@@ -29,7 +29,7 @@ def family_readme(name: str) -> str:
         "",
         words.text,
         "",
-        f"**Used for.** {words.use}",
+        f"**Used for** {words.use}",
         "",
         f"**Paper.** {words.paper}.",
         "",
