@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from qfedfm.circuits import Circuit, family
+from qfedfm.core.errors import RequestError
 from qfedfm.quantum import expectations, states
 
 
@@ -101,3 +102,16 @@ def test_iqp_is_the_zz_feature_map_of_qiskit() -> None:
     turned = Statevector(reference).data.reshape(2, 2, 2).T.reshape(-1)
     state = states(circuit, torch.tensor([x], dtype=torch.float64), torch.zeros(0, dtype=torch.float64))
     assert abs(complex(torch.vdot(torch.from_numpy(turned.copy()), state[0]))) == pytest.approx(1.0)
+
+
+def test_qaoa_takes_a_weighted_graph_of_ones_own() -> None:
+    circuit = family("qaoa", qubits=3, layers=1, edges=[[0, 1, 2.5], [2, 1]])
+    assert float(run(circuit, [], [0.0, 0.0])) == pytest.approx(3.5 / 2)  # half of the weight
+    # one layer on a single edge of weight c: <cut> = c/2 (1 + sin(4 beta') sin(c gamma)) with beta' = beta/2
+    single = family("qaoa", qubits=2, layers=1, edges=[(0, 1, 2.5)])
+    gamma, beta = 0.7, -0.4
+    expected = 1.25 * (1 - math.sin(2 * beta) * math.sin(2.5 * gamma))
+    assert float(run(single, [], [gamma, beta])) == pytest.approx(expected)
+    for edges in ([[0, 3]], [[1, 1]], [[0, 1, 0.0]], [[0]], [[0, 1, math.inf]], [[0.5, 1]]):
+        with pytest.raises(RequestError, match="edges of circuit qaoa"):
+            family("qaoa", qubits=3, layers=1, edges=edges)

@@ -6,9 +6,11 @@ import math
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from qfedfm.circuits import Gate, Register, constant, input_angle, pauli, weight_angle
-from qfedfm.circuits.openqasm import QasmError, read_qasm, read_qasm_file
+from qfedfm.circuits import Gate, Register, constant, family, input_angle, pauli, weight_angle
+from qfedfm.circuits.openqasm import QasmError, read_qasm, read_qasm_file, to_qasm
 from qfedfm.core.errors import RequestError
 
 HEAD = 'OPENQASM 3.0;\ninclude "stdgates.inc";\n'
@@ -124,6 +126,17 @@ rx(theta + phi*feature + w_0) q[0];
         ("input float[64] x;", 3, 17, "'x' has a meaning already"),
         ("qubit pi;", 3, 7, "'pi' has a meaning already"),
         ("qubit[0] q;", 3, 10, "at least one qubit"),
+        ("qubit[99999999999] q;", 3, 20, "99999999999 qubits are more than the 10000"),
+        ("qubit q;\nrx(" + "(" * 5000 + "1", 4, 64, "more than 60 parentheses, signs"),
+        ("qubit q;\nrx(" + "-" * 5000 + "1", 4, 64, "more than 60 parentheses, signs"),
+        ("qubit q;\nrx(" + "2**" * 500 + "1", 4, 184, "or powers are open"),
+        (
+            "input float[64] x_0;\ninput float[64] x_1;\ninput float[64] x_2;\nqubit q;\n"
+            "rx(((x_0 + x_1 + x_2 + 1)**8)**8) q;",
+            7,
+            32,
+            "has more than 20000 terms",
+        ),
         ("qubit[n] q;", 3, 7, "expected the number of qubits"),
         ('include "mine.inc";', 3, 9, 'only "stdgates.inc"'),
         ("input float[64] x_0;\n", 4, 1, "declares no qubits"),
@@ -174,3 +187,20 @@ def test_files(tmp_path: Path) -> None:
     path.write_bytes(b"OPENQASM 3.0;\n\xff")
     with pytest.raises(RequestError, match=r"not UTF-8 text \(byte 14\)"):
         read_qasm_file(path)
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(
+    place=st.integers(0, 10_000),
+    length=st.integers(0, 8),
+    instead=st.text(alphabet="xw_0123456789.;,()[]{}@*/+-\"' \n\tq√π#$eEif", max_size=6),
+)
+def test_damaged_programs_are_read_or_refused_but_never_crash(place: int, length: int, instead: str) -> None:
+    program = to_qasm(family("iqp", qubits=2, layers=1)) + "u3(pi/2, x_0, 2**3) q[0];\n/* end */\n"
+    start = place % len(program)
+    damaged = program[:start] + instead + program[start + length :]
+    try:
+        read_qasm(damaged)
+    except QasmError as error:
+        lines = damaged.split("\n")
+        assert 1 <= error.line <= len(lines) and 1 <= error.column <= len(lines[error.line - 1]) + 1

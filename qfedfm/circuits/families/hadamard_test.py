@@ -1,4 +1,4 @@
-"""The Hadamard test: overlaps with their sign and phase. Cleve, Ekert, Macchiavello, Mosca, 1998, quant-ph/9708016."""
+"""The Hadamard test: overlaps with their phase. Cleve, Ekert, Macchiavello, Mosca, 1998, quant-ph/9708016."""
 
 from __future__ import annotations
 

@@ -12,6 +12,8 @@ from qfedfm.circuits.openqasm.tokens import QasmError, Token, tokens
 CONSTANTS = {
     "pi": math.pi, "π": math.pi, "tau": math.tau, "τ": math.tau, "euler": math.e, "ℇ": math.e,
 }  # fmt: skip
+#: Limits that no circuit comes near and that keep a broken file from filling stack or memory.
+_DEEPEST, _MOST_TERMS = 60, 20_000
 _FUNCTIONS = frozenset("arccos arcsin arctan ceiling cos exp floor log mod popcount pow sin sqrt tan".split())
 
 
@@ -25,6 +27,7 @@ class Words:
 
     def __init__(self, found: list[Token], source: str) -> None:
         self._found, self._place, self.source = found, 0, source
+        self.depth = 0  # of parentheses, signs and powers that are open
 
     @property
     def next(self) -> Token:
@@ -86,7 +89,7 @@ def _product(words: Words, parameters: Mapping[str, Angle]) -> Angle:
         place = words.next
         factor = _signed(words, parameters)
         if operator.text == "*":
-            total = total * factor
+            total = _times(words, place, total, factor)
             continue
         if factor.terms:
             raise place.error(
@@ -100,11 +103,18 @@ def _product(words: Words, parameters: Mapping[str, Angle]) -> Angle:
 
 
 def _signed(words: Words, parameters: Mapping[str, Angle]) -> Angle:
-    if words.skip("-"):
-        return -_signed(words, parameters)
-    if words.skip("+"):
-        return _signed(words, parameters)
-    return _power(words, parameters)
+    # Parentheses, signs and powers all come back to here.
+    words.depth += 1
+    if words.depth > _DEEPEST:
+        raise words.error(f"more than {_DEEPEST} parentheses, signs or powers are open here")
+    if words.next.text in ("+", "-"):
+        sign = words.take().text
+        found = _signed(words, parameters)
+        found = -found if sign == "-" else found
+    else:
+        found = _power(words, parameters)
+    words.depth -= 1
+    return found
 
 
 def _power(words: Words, parameters: Mapping[str, Angle]) -> Angle:
@@ -117,8 +127,14 @@ def _power(words: Words, parameters: Mapping[str, Angle]) -> Angle:
         raise place.error(words.source, "only whole powers from 0 to 8 are supported in angles")
     total = constant(1.0)
     for _ in range(int(exponent.offset)):
-        total = total * base
+        total = _times(words, place, total, base)
     return total
+
+
+def _times(words: Words, place: Token, one: Angle, other: Angle) -> Angle:
+    if (len(one.terms) + 1) * (len(other.terms) + 1) > _MOST_TERMS:
+        raise place.error(words.source, f"this angle has more than {_MOST_TERMS} terms")
+    return one * other
 
 
 def _atom(words: Words, parameters: Mapping[str, Angle]) -> Angle:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from qfedfm.circuits.angle import Angle, constant, input_angle, weight_angle
-from qfedfm.circuits.circuit import Circuit, Gate, Observable, Register, pauli
+from qfedfm.circuits.angle import Angle, constant
+from qfedfm.circuits.circuit import Circuit, Gate, Observable, pauli
 from qfedfm.circuits.gates import GATES
 from qfedfm.circuits.openqasm.expressions import CONSTANTS, Words, read_angle, read_observable
+from qfedfm.circuits.openqasm.parameters import Parameters
 from qfedfm.circuits.openqasm.standard import STANDARD
 from qfedfm.circuits.openqasm.tokens import QasmError, Token, tokens
 from qfedfm.core.config import nearest
@@ -32,7 +32,8 @@ _UNSUPPORTED = {
     "array": "arrays", "break": "loops", "continue": "loops", "end": "end", "nop": "nop", "opaque": "opaque",
     "qreg": "qreg (OpenQASM 2; write qubit[n] q;)",
 }  # fmt: skip
-_ROLE = re.compile(r"^([xw])(_?\d+)?$")
+#: Far more than any executor runs; a slip of the keyboard must not fill the memory.
+MOST_QUBITS = 10_000
 
 
 @dataclass(frozen=True)
@@ -92,14 +93,9 @@ class _Reader:
     def __init__(self, text: str, source: str, name: str) -> None:
         self.words = Words(tokens(text, source), source)
         self.source, self.name = source, name
-        self.parameters: dict[str, Angle] = {}
-        self.registers: dict[str, list[Register]] = {"input": [], "weight": []}
-        self.filled = {"input": 0, "weight": 0}
-        self.last_numbered: dict[str, tuple[str, int]] = {}
-        self.open: str | None = None  # the role of the annotated register that is being filled
-        self.pending: Token | None = None  # an annotation of a register, before its first declaration
+        self.parameters = Parameters(source)
         self.qubits: dict[str, range] = {}
-        self.names: dict[str, list[str]] = {"input": [], "weight": [], "qubit": []}
+        self.qubit_names: list[str] = []
         self.gates: list[Gate] = []
         self.observables: list[tuple[Token, Observable]] = []
         self.fixed: list[str] = []
@@ -108,9 +104,7 @@ class _Reader:
         self._version()
         while self.words.next.kind != "end":
             self._statement()
-        self._all_filled(self.words.next)
-        if self.pending is not None:
-            raise self.pending.error(self.source, "no input declaration follows this annotation")
+        self.parameters.finish(self.words.next)
         count = sum(len(register) for register in self.qubits.values())
         if not count:
             raise self.words.error("the program declares no qubits: expected for example qubit[4] q;")
@@ -132,12 +126,18 @@ class _Reader:
             count,
             tuple(self.gates),
             chosen,
-            inputs=tuple(self.registers["input"]),
-            weights=tuple(self.registers["weight"]),
+            inputs=tuple(self.parameters.registers["input"]),
+            weights=tuple(self.parameters.registers["weight"]),
             name=self.name,
         )
-        names = (tuple(self.names[kind]) for kind in ("input", "weight", "qubit"))
-        return QasmFile(circuit, tuple(notes), tuple(self.fixed), *names)
+        return QasmFile(
+            circuit,
+            tuple(notes),
+            tuple(self.fixed),
+            inputs=tuple(self.parameters.names["input"]),
+            weights=tuple(self.parameters.names["weight"]),
+            qubits=tuple(self.qubit_names),
+        )
 
     def _version(self) -> None:
         first = self.words.next
@@ -196,10 +196,7 @@ class _Reader:
         elif kind == "fixed":
             self.fixed.append(rest.strip())
         elif kind in ("input", "weight"):
-            if self.pending is not None:
-                raise self.pending.error(self.source, "no input declaration follows this annotation")
-            self._all_filled(token)
-            self.pending = token
+            self.parameters.annotate(token)
         else:
             known = [f"qfedfm.{name}" for name in ("fixed", "input", "observable", "weight")]
             raise token.error(self.source, f"unknown annotation {keyword}{nearest(keyword, known)}")
@@ -218,71 +215,14 @@ class _Reader:
         name = self.words.name("the name of the input")
         self.words.expect(";")
         self._free(name)
-        role = self._role(name)
-        make = input_angle if role == "input" else weight_angle
-        self.parameters[name.text] = make(self.filled[role])
-        self.names[role].append(name.text)
-        self.filled[role] += 1
-        if self.open and self.filled[role] == _end(self.registers[role]):
-            self.open = None
+        self.parameters.declare(name)
 
     def _free(self, name: Token) -> None:
         """Raises if a name is taken."""
-        if name.text in self.parameters or name.text in self.qubits:
+        if name.text in self.parameters.angles or name.text in self.qubits:
             raise name.error(self.source, f"{name.text!r} is declared twice")
         if name.text in STANDARD or name.text in _ALIASES or name.text in CONSTANTS:
             raise name.error(self.source, f"{name.text!r} has a meaning already: choose another name")
-
-    def _role(self, name: Token) -> str:
-        """Returns ``input`` or ``weight`` for a declared name, and makes room for it in a register."""
-        if self.pending is not None:
-            keyword, *words = self.pending.text[1:].split()
-            role = keyword.removeprefix("qfedfm.")
-            label = words[0] if words else name.text
-            if not all(word.isdigit() and int(word) for word in words[1:]):
-                raise self.pending.error(
-                    self.source, f"expected a name and a shape, for example @{keyword} w 2 4 3"
-                )
-            self._register(role, label, tuple(int(word) for word in words[1:]) or (1,))
-            self.open, self.pending = role, None
-            return role
-        if self.open is not None:
-            return self.open
-        match = _ROLE.match(name.text)
-        if match is None:
-            raise name.error(
-                self.source,
-                f"{name.text!r} is neither an input nor a weight: name it x_0 or w_0, or put "
-                "@qfedfm.input or @qfedfm.weight in the line before it",
-            )
-        role = "input" if match[1] == "x" else "weight"
-        number = int("".join(filter(str.isdigit, name.text)) or 0)
-        last_name, last_number = self.last_numbered.get(role, ("", -1))
-        if number <= last_number and name.text != match[1]:
-            raise name.error(
-                self.source,
-                f"{name.text} stands after {last_name}: declare them in the order of their numbers",
-            )
-        self.last_numbered[role] = name.text, number
-        registers = self.registers[role]
-        if registers and registers[-1].name == match[1]:  # one register for all that go by their names
-            last = registers.pop()
-            registers.append(Register(last.name, last.start, (last.size + 1,)))
-        else:
-            self._register(role, match[1], (1,))
-        return role
-
-    def _register(self, role: str, name: str, shape: tuple[int, ...]) -> None:
-        self.registers[role].append(Register(name, self.filled[role], shape))
-
-    def _all_filled(self, token: Token) -> None:
-        if self.open is not None:
-            register = self.registers[self.open][-1]
-            missing = _end(self.registers[self.open]) - self.filled[self.open]
-            raise token.error(
-                self.source,
-                f"register {register.name!r} of shape {register.shape} needs {missing} more inputs declared",
-            )
 
     def _qubit(self) -> None:
         self.words.take()
@@ -296,8 +236,12 @@ class _Reader:
         if size < 1:
             raise name.error(self.source, "a register needs at least one qubit")
         start = sum(len(register) for register in self.qubits.values())
+        if start + size > MOST_QUBITS:
+            raise name.error(
+                self.source, f"{start + size} qubits are more than the {MOST_QUBITS} that are read"
+            )
         self.qubits[name.text] = range(start, start + size)
-        self.names["qubit"] += [f"{name.text}[{k}]" if indexed else name.text for k in range(size)]
+        self.qubit_names += [f"{name.text}[{k}]" if indexed else name.text for k in range(size)]
 
     # Gates
 
@@ -311,7 +255,7 @@ class _Reader:
     def _global_phase(self) -> None:
         self.words.take()
         self.words.expect("(")
-        read_angle(self.words, self.parameters)
+        read_angle(self.words, self.parameters.angles)
         self.words.expect(")")
         self.words.expect(";")
 
@@ -326,7 +270,7 @@ class _Reader:
         if self.words.skip("("):
             while not self.words.skip(")"):
                 place = self.words.next
-                angles.append(read_angle(self.words, self.parameters))
+                angles.append(read_angle(self.words, self.parameters.angles))
                 if not math.isfinite(angles[-1].offset):
                     raise place.error(self.source, "this angle is not finite")
                 if self.words.next.text != ")":
@@ -376,10 +320,6 @@ class _Reader:
             if len(set(qubits)) < wanted:
                 raise token.error(self.source, f"gate {token.text} needs {wanted} different qubits")
             self.gates.append(Gate(name, qubits, angles))
-
-
-def _end(registers: list[Register]) -> int:
-    return registers[-1].start + registers[-1].size
 
 
 __all__ = ["QasmError", "QasmFile", "read_qasm", "read_qasm_file"]
