@@ -126,11 +126,13 @@ HARDWARE = {"qubits": 4, "rotations": ("RX", "RZ"), "final_rotations": False}
         (1, "none", "line", 1, 0.2999),
         (2, "cx", "line", 1, 0.2860),
         (3, "crz", "line", 1, 0.2396),
-        (16, "crz", "line", 1, 0.2602),  # the same circuit as 3: what differs is the authors' sample
+        pytest.param(
+            *(16, "crz", "line", 1, 0.2602), marks=pytest.mark.slow
+        ),  # the same circuit as 3: what differs is the authors' sample
         (18, "crz", "ring", 1, 0.2340),
         (4, "crx", "line", 1, 0.1343),
-        (1, "none", "line", 3, 0.2079),
-        (3, "crz", "line", 3, 0.0403),
+        pytest.param(*(1, "none", "line", 3, 0.2079), marks=pytest.mark.slow),
+        pytest.param(*(3, "crz", "line", 3, 0.0403), marks=pytest.mark.slow),
     ],
 )
 def test_published_expressibility(
