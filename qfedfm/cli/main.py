@@ -117,10 +117,21 @@ def _traceback() -> None:
         traceback.print_exc()
 
 
+class _StderrHandler(logging.Handler):
+    """Writes to what ``sys.stderr`` is at that moment, so that a later call in one process is heard too."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Prints one line."""
+        try:
+            print(self.format(record), file=sys.stderr, flush=True)
+        except Exception:
+            self.handleError(record)
+
+
 def _log_to_stderr() -> None:
     logger = logging.getLogger("qfedfm")
     if not logger.handlers:
-        handler = logging.StreamHandler()
+        handler = _StderrHandler()
         handler.setLevel(logging.WARNING)
         handler.setFormatter(logging.Formatter("warning: %(message)s"))
         logger.addHandler(handler)

@@ -50,3 +50,12 @@ def test_wrong_requests_exit_with_2_and_a_sentence(arguments, sentence, capsys, 
 def test_schema_is_json(capsys):
     assert invoke(["schema"]) == 0
     assert "federation" in json.loads(capsys.readouterr().out)["properties"]
+
+
+def test_warnings_go_to_the_stderr_of_each_call(capsys):
+    import logging
+
+    for number in range(2):
+        assert invoke(["schema"]) == 0
+        logging.getLogger("qfedfm.test").warning("warned %d", number)
+        assert f"warning: warned {number}" in capsys.readouterr().err

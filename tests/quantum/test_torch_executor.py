@@ -137,6 +137,7 @@ def test_states_use_the_order_of_pennylane() -> None:
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("name", ["strongly_entangling", "reuploading"])
 def test_cuda_equals_cpu(name: str) -> None:
     circuit = family(name, qubits=5, layers=2)
