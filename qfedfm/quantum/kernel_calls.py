@@ -19,6 +19,7 @@ from numba import njit, prange
 from qfedfm.quantum import kernel_backward, kernel_forward, kernel_tables, lanes
 from qfedfm.quantum.kernel_backward import backward_task, finish_client
 from qfedfm.quantum.kernel_forward import forward_task, prepare_client
+from qfedfm.quantum.kernel_tables import unpack
 
 _compile = njit(nogil=True, error_model="numpy")
 
@@ -63,37 +64,40 @@ def _task(p, number, kept):
 
 
 @_compile
-def _forward_tile(t, x, w, k, tile, kept, scratch, out):
+def _forward_piece(integers, reals, permutations, x, w, k, first, last, begin, kept, scratch, out):
+    """Runs tiles ``first`` to ``last`` of client ``k``, its angles first if it has to ``begin``."""
+    t = unpack(integers, reals, permutations)
     p = _places(t, x, kept)
-    number = k * p.tiles + tile
-    wc, ws = _client(p, k, kept), _task(p, number, kept)
-    forward_task(t, x, w, k, tile * p.width, wc, ws, kept, number * p.state, scratch, out)
+    wc = _client(p, k, kept)
+    if begin:
+        prepare_client(t, w, k, wc)
+    for tile in range(first, last):
+        number = k * p.tiles + tile
+        ws = _task(p, number, kept)
+        forward_task(t, x, w, k, tile * p.width, wc, ws, kept, number * p.state, scratch, out)
 
 
 @_compile
-def _backward_tile(t, x, w, k, tile, kept, scratch, upstream, gx):
+def _backward_piece(
+    integers, reals, permutations, x, w, k, first, last, end, kept, scratch, upstream, gx, gw
+):
+    """Takes tiles back, and sums them up for the client's weights if it has to ``end``."""
+    t = unpack(integers, reals, permutations)
     p = _places(t, x, kept)
-    number = k * p.tiles + tile
-    wc, ws = _client(p, k, kept), _task(p, number, kept)
-    start = p.first_gradients + number * p.gradients
-    grad = kept[start : start + p.gradients]
-    grad[:] = 0
-    begin = tile * p.width
-    gx[k, begin : begin + p.width] = 0
-    backward_task(t, x, w, k, begin, wc, ws, kept, number * p.state, scratch, upstream, gx, grad)
-
-
-@_compile
-def _begin_client(t, x, w, k, kept):
-    prepare_client(t, w, k, _client(_places(t, x, kept), k, kept))
-
-
-@_compile
-def _end_client(t, x, w, k, kept, gw):
-    p = _places(t, x, kept)
-    start = p.first_gradients + k * p.tiles * p.gradients
-    grads = kept[start : start + p.tiles * p.gradients].reshape(p.tiles, p.gradients)
-    finish_client(t, w, k, _client(p, k, kept), grads, gw)
+    wc = _client(p, k, kept)
+    for tile in range(first, last):
+        number = k * p.tiles + tile
+        ws = _task(p, number, kept)
+        start = p.first_gradients + number * p.gradients
+        grad = kept[start : start + p.gradients]
+        grad[:] = 0
+        begin = tile * p.width
+        gx[k, begin : begin + p.width] = 0
+        backward_task(t, x, w, k, begin, wc, ws, kept, number * p.state, scratch, upstream, gx, grad)
+    if end:
+        start = p.first_gradients + k * p.tiles * p.gradients
+        grads = kept[start : start + p.tiles * p.gradients].reshape(p.tiles, p.gradients)
+        finish_client(t, w, k, wc, grads, gw)
 
 
 def _digest() -> int:
@@ -108,56 +112,60 @@ def _cached_calls(digest: int) -> tuple[Callable[..., None], Callable[..., None]
     # Over threads go clients if there are enough of them, else their tiles. Sums are taken in the same
     # order whatever the threads, so the bits are the same.
     @compiled
-    def forward(t, x, w, kept, scratch, out):
+    def forward(integers, reals, permutations, x, w, kept, scratch, out):
         digest  # noqa: B018  (numba finds what it compiled by the values a function closes over)
         tiles = -(-x.shape[1] // lanes.lanes_of(kept))
         clients, threads = x.shape[0], len(scratch)
         if threads == 1:
             for k in range(clients):
-                _begin_client(t, x, w, k, kept)
-                for tile in range(tiles):
-                    _forward_tile(t, x, w, k, tile, kept, scratch[0], out)
+                _forward_piece(
+                    integers, reals, permutations, x, w, k, 0, tiles, True, kept, scratch[0], out
+                )  # fmt: skip
             return
         split = 1 if clients >= threads else tiles
         if split > 1:
             for k in range(clients):
-                _begin_client(t, x, w, k, kept)
+                _forward_piece(integers, reals, permutations, x, w, k, 0, 0, True, kept, scratch[0], out)
         for piece in prange(clients * split):
             k, first = piece // split, piece % split
+            last = tiles if split == 1 else first + 1
             mine = scratch[numba.get_thread_id()]
-            if split == 1:
-                _begin_client(t, x, w, k, kept)
-            for tile in range(first, tiles if split == 1 else first + 1):
-                _forward_tile(t, x, w, k, tile, kept, mine, out)
+            _forward_piece(
+                integers, reals, permutations, x, w, k, first, last, split == 1, kept, mine, out
+            )  # fmt: skip
 
     @compiled
-    def backward(t, x, w, kept, scratch, upstream, gx, gw):
+    def backward(integers, reals, permutations, x, w, kept, scratch, upstream, gx, gw):
         digest  # noqa: B018
         tiles = -(-x.shape[1] // lanes.lanes_of(kept))
         clients, threads = x.shape[0], len(scratch)
         if threads == 1:
             for k in range(clients):
-                for tile in range(tiles):
-                    _backward_tile(t, x, w, k, tile, kept, scratch[0], upstream, gx)
-                _end_client(t, x, w, k, kept, gw)
+                _backward_piece(
+                    integers, reals, permutations, x, w, k, 0, tiles, True, kept, scratch[0],
+                    upstream, gx, gw,
+                )  # fmt: skip
             return
         split = 1 if clients >= threads else tiles
         for piece in prange(clients * split):
             k, first = piece // split, piece % split
+            last = tiles if split == 1 else first + 1
             mine = scratch[numba.get_thread_id()]
-            for tile in range(first, tiles if split == 1 else first + 1):
-                _backward_tile(t, x, w, k, tile, kept, mine, upstream, gx)
-            if split == 1:
-                _end_client(t, x, w, k, kept, gw)
+            _backward_piece(
+                integers, reals, permutations, x, w, k, first, last, split == 1, kept, mine,
+                upstream, gx, gw,
+            )  # fmt: skip
         if split > 1:
             for k in range(clients):
-                _end_client(t, x, w, k, kept, gw)
+                _backward_piece(
+                    integers, reals, permutations, x, w, k, 0, 0, True, kept, scratch[0], upstream, gx, gw
+                )  # fmt: skip
 
     return forward, backward
 
 
-#: ``forward(tables, x (K, B, n), w (K, m), kept, scratch (threads, ...), out (K, B, observables))`` fills
-#: ``out`` and ``kept``; ``backward(tables, x, w, kept, scratch, upstream, gx, gw)`` fills ``gx`` and ``gw``
+#: ``forward(*packed, x (K, B, n), w (K, m), kept, scratch (threads, ...), out (K, B, observables))`` fills
+#: ``out`` and ``kept``; ``backward(*packed, x, w, kept, scratch, upstream, gx, gw)`` fills ``gx`` and ``gw``
 #: and uses the states in ``kept`` up. They run on as many threads as ``scratch`` has rows.
 forward, backward = _cached_calls(_digest())
 

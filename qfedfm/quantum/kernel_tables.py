@@ -1,8 +1,14 @@
 """What the compiled executor reads: a program as arrays, and where the numbers of a call lie."""
 
+# mypy: disable-error-code="untyped-decorator"
+
 from __future__ import annotations
 
 from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
 
 WEIGHT_GATE, LANE_GATE, PERMUTE, SIGNS, PAULI, FIRST = range(6)
 PRODUCT, ZERO, AMPLITUDES = range(3)
@@ -45,6 +51,74 @@ class Tables(NamedTuple):
     diagonals: Any  # (2**qubits * observables,), empty if an observable has X or Y
     strings: Any  # (strings, 4): observable, x, z, ys
     string_factor: Any
+
+
+_SCALARS = Tables._fields[: Tables._fields.index("row_offset")]
+_REALS = ("row_offset", "term_factor", "signs", "diagonals", "string_factor")
+_INTEGERS = tuple(
+    name for name in Tables._fields if name not in (*_SCALARS, *_REALS, "permutations")
+)  # in the order of the fields
+assert (len(_SCALARS), len(_INTEGERS), len(_REALS)) == (9, 11, 5), "unpack counts on these"
+
+
+class Packed(NamedTuple):
+    """Tables in three arrays: a call has to hand over three arguments and not two dozen.
+
+    ``integers`` begins with the scalars, then the end of every array of integers, then the end of every
+    array of reals.
+    """
+
+    integers: npt.NDArray[np.int64]
+    reals: npt.NDArray[Any]
+    permutations: npt.NDArray[np.uint32]
+
+
+def pack(tables: Tables) -> Packed:
+    """Returns the tables packed; :func:`unpack` is the inverse inside compiled code."""
+    integers = [getattr(tables, name).reshape(-1) for name in _INTEGERS]
+    reals = [getattr(tables, name) for name in _REALS]
+    first = len(_SCALARS) + len(integers) + len(reals)
+    header = [getattr(tables, name) for name in _SCALARS]
+    header += (first + np.cumsum([len(array) for array in integers])).tolist()
+    header += np.cumsum([len(array) for array in reals]).tolist()
+    return Packed(
+        np.concatenate([np.array(header, dtype=np.int64), *integers]),
+        np.concatenate(reals),
+        tables.permutations,
+    )
+
+
+@njit(nogil=True, inline="always")
+def _part(array: Any, ends: Any, first: int, number: int) -> Any:
+    return array[(ends[number - 1] if number else first) : ends[number]]
+
+
+@njit(nogil=True)
+def unpack(integers: Any, reals: Any, permutations: Any) -> Tables:
+    """Returns views of packed tables."""
+    head = integers
+    ends, real_ends = head[9:20], head[20:25]
+    first = 25
+    return Tables(
+        head[0], head[1], head[2], head[3], head[4], head[5], head[6], head[7], head[8],
+        _part(reals, real_ends, 0, 0),
+        _part(integers, ends, first, 0),
+        _part(reals, real_ends, 0, 1),
+        _part(integers, ends, first, 1),
+        _part(integers, ends, first, 2),
+        _part(integers, ends, first, 3),
+        _part(integers, ends, first, 4),
+        _part(integers, ends, first, 5),
+        _part(integers, ends, first, 6),
+        _part(integers, ends, first, 7),
+        _part(integers, ends, first, 8).reshape(-1, 2),
+        _part(integers, ends, first, 9).reshape(-1, 6),
+        permutations,
+        _part(reals, real_ends, 0, 2),
+        _part(reals, real_ends, 0, 3),
+        _part(integers, ends, first, 10).reshape(-1, 4),
+        _part(reals, real_ends, 0, 4),
+    )  # fmt: skip
 
 
 def sizes(tables: Tables, lane_count: int) -> tuple[int, int, int]:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from qfedfm.circuits import Circuit, Rotation
 from qfedfm.core.errors import RequestError
-from qfedfm.quantum.running import check_shapes
+from qfedfm.quantum.checking import check_numbers, check_shapes
 
 if TYPE_CHECKING:
     from qfedfm.quantum.torch_executor import TorchPlan
@@ -86,7 +86,9 @@ def metric_tensor(
     """
     from qfedfm.quantum.torch_executor import plan
 
-    clients = check_shapes(circuit, inputs, weights, None)
+    clients = check_shapes(circuit, inputs, weights)
+    if not clients:
+        check_numbers(circuit, inputs, weights)
     if kind not in ("full", "block", "diagonal"):
         raise RequestError(f"kind of metric_tensor must be full, block or diagonal, got {kind!r}")
     prepared = plan(circuit, inputs.dtype, inputs.device)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from qfedfm.circuits import Circuit
 from qfedfm.core.errors import RequestError
+from qfedfm.quantum.checking import check_numbers, check_shapes
 from qfedfm.quantum.memory import check_memory
 from qfedfm.quantum.names import check_executor
 from qfedfm.quantum.noise import Noise
@@ -53,45 +54,63 @@ def expectations(
         RequestError: Wrong shapes or dtypes, NaN or infinite angles, an unknown executor, or more
             memory needed than there is (says how many bytes).
     """
-    clients = check_shapes(circuit, inputs, weights, check_finite)
+    clients = check_shapes(circuit, inputs, weights)
     name = check_executor(executor)
     if name == "auto":
-        name = "torch" if inputs.is_cuda else "statevector"
+        name = choose_executor(inputs.device)
     _check_fits(circuit, inputs, name)
-    batch, count = inputs.shape[-2], math.prod(clients)
-    flat = inputs.reshape(count, batch, circuit.n_inputs), weights.reshape(count, circuit.n_weights)
+    if noise is not None and noise == Noise():
+        noise = None
+    finite = not clients if check_finite is None else check_finite
+    if name == "statevector" and shots is None and noise is None:
+        from qfedfm.quantum import statevector
+
+        if inputs.is_cpu:
+            return statevector.run(circuit, inputs, weights, finite)
+        return statevector.run(circuit, inputs.cpu(), weights.cpu(), finite).to(inputs.device)
+    if finite:
+        check_numbers(circuit, inputs, weights)
     if shots is not None and shots < 1:
         raise RequestError(f"shots must be at least 1, got {shots}")
+    batch, count = inputs.shape[-2], math.prod(clients)
+    flat = inputs.reshape(count, batch, circuit.n_inputs), weights.reshape(count, circuit.n_weights)
+    out = _run(circuit, name, *flat, noise, shots, generator)
+    return out.reshape(*clients, batch, circuit.n_observables)
+
+
+def choose_executor(device: torch.device) -> str:
+    """Returns what ``auto`` stands for: ``torch`` on a GPU, the compiled ``statevector`` elsewhere."""
+    return "torch" if device.type == "cuda" else "statevector"
+
+
+def _run(
+    circuit: Circuit,
+    name: str,
+    inputs: Tensor,
+    weights: Tensor,
+    noise: Noise | None,
+    shots: int | None,
+    generator: torch.Generator | None,
+) -> Tensor:
+    """Returns ``(K, B, observables)`` for inputs ``(K, B, n)`` and weights ``(K, m)``."""
     kind, _, rest = name.partition(":")
     if kind in ("pennylane", "aer"):
         module = import_module(f"qfedfm.quantum.{kind}_executor")
         noise = noise or Noise()
         noise.check(circuit)
-        out: Tensor = module.run(circuit, *flat, rest, noise, shots, generator)
-        return out.reshape(*clients, batch, circuit.n_observables)
-    if noise is not None and noise != Noise():
+        outside: Tensor = module.run(circuit, inputs, weights, rest, noise, shots, generator)
+        return outside
+    if noise is not None:
         raise RequestError(f"executor {name} has no noise: use aer:density_matrix or pennylane:default.mixed")
-    if shots is None:
-        return _exact(circuit, name, *flat).reshape(*clients, batch, circuit.n_observables)
     from qfedfm.quantum.torch_executor import plan
+
+    prepared = plan(circuit, inputs.dtype, inputs.device)
+    if shots is None:
+        return prepared.expectations(inputs, weights)
     from qfedfm.quantum.torch_measuring import sampled_expectations
 
     with torch.no_grad():
-        found = plan(circuit, inputs.dtype, inputs.device).states(*flat)
-        return sampled_expectations(circuit, found, shots, generator).reshape(
-            *clients, batch, circuit.n_observables
-        )
-
-
-def _exact(circuit: Circuit, name: str, inputs: Tensor, weights: Tensor) -> Tensor:
-    if name == "torch":
-        from qfedfm.quantum import torch_executor
-
-        return torch_executor.plan(circuit, inputs.dtype, inputs.device).expectations(inputs, weights)
-    from qfedfm.quantum import statevector
-
-    assert name == "statevector"
-    return statevector.run(circuit, inputs.cpu(), weights.cpu()).to(inputs.device)
+        return sampled_expectations(circuit, prepared.states(inputs, weights), shots, generator)
 
 
 def states(circuit: Circuit, inputs: Tensor, weights: Tensor) -> Tensor:
@@ -104,7 +123,9 @@ def states(circuit: Circuit, inputs: Tensor, weights: Tensor) -> Tensor:
     """
     from qfedfm.quantum.torch_executor import plan
 
-    clients = check_shapes(circuit, inputs, weights, None)
+    clients = check_shapes(circuit, inputs, weights)
+    if not clients:
+        check_numbers(circuit, inputs, weights)
     _check_fits(circuit, inputs, "torch")
     batch, count = inputs.shape[-2], math.prod(clients)
     found = plan(circuit, inputs.dtype, inputs.device).states(
@@ -113,38 +134,14 @@ def states(circuit: Circuit, inputs: Tensor, weights: Tensor) -> Tensor:
     return found.reshape(*clients, batch, 2**circuit.qubits)
 
 
-def check_shapes(
-    circuit: Circuit, inputs: Tensor, weights: Tensor, check_finite: bool | None
-) -> tuple[int, ...]:
-    """Returns the client axes, or raises a sentence that says what is wrong with the arguments."""
-    if inputs.dim() < 2 or inputs.shape[-1] != circuit.n_inputs:
-        raise RequestError(
-            f"circuit {circuit.name} takes inputs of shape (*clients, batch, {circuit.n_inputs}), "
-            f"got {tuple(inputs.shape)}"
-        )
-    clients = tuple(inputs.shape[:-2])
-    if tuple(weights.shape) != (*clients, circuit.n_weights):
-        raise RequestError(
-            f"circuit {circuit.name} takes weights of shape {(*clients, circuit.n_weights)} "
-            f"for these inputs, got {tuple(weights.shape)}"
-        )
-    if inputs.dtype not in (torch.float32, torch.float64) or weights.dtype != inputs.dtype:
-        raise RequestError(
-            f"inputs and weights must both be float32 or both float64, got {inputs.dtype} and {weights.dtype}"
-        )
-    if inputs.device != weights.device:
-        raise RequestError(f"inputs are on {inputs.device}, weights on {weights.device}")
-    if check_finite is None:
-        check_finite = not clients
-    if check_finite:
-        for name, values in (("inputs", inputs), ("weights", weights)):
-            if not bool(torch.isfinite(values.detach()).all()):
-                raise RequestError(f"the {name} of circuit {circuit.name} contain NaN or infinity")
-    return clients
+# Amplitudes (samples times 2**n) up to which no call can be too large, whatever the executor.
+_SMALL = 1 << 17
 
 
 def _check_fits(circuit: Circuit, inputs: Tensor, executor: str) -> None:
-    count = inputs.numel() // max(1, circuit.n_inputs) if circuit.n_inputs else inputs.shape[:-1].numel()
+    count = inputs.numel() // circuit.n_inputs if circuit.n_inputs else inputs.shape[:-1].numel()
+    if circuit.qubits < 16 and count << circuit.qubits <= _SMALL:
+        return
     free = None
     if executor == "torch" and inputs.is_cuda and circuit.qubits > 12:
         free = torch.cuda.mem_get_info(inputs.device)[0]

@@ -6,6 +6,7 @@ it compiles for exactly the processor it runs on, and what it compiles stays in 
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from threading import Lock
 from typing import Any
@@ -17,7 +18,8 @@ from torch import Tensor
 from qfedfm.circuits import Circuit
 from qfedfm.core.errors import RequestError
 from qfedfm.quantum import kernel_calls
-from qfedfm.quantum.kernel_tables import sizes
+from qfedfm.quantum.checking import check_arrays
+from qfedfm.quantum.kernel_tables import pack, sizes
 from qfedfm.quantum.statevector_tables import build
 
 # One parallel region at a time: not every threading layer of Numba allows more.
@@ -37,9 +39,11 @@ class Plan:
     def __init__(self, circuit: Circuit, dtype: torch.dtype) -> None:
         self.circuit, self.dtype = circuit, dtype
         self.lanes = 16 if dtype == torch.float32 else 8
-        self.tables = build(circuit, np.float32 if dtype == torch.float32 else np.float64)
-        self.client_size, self.task_size, self.thread_size = sizes(self.tables, self.lanes)
-        self.work = (len(self.tables.ops) + 8) << circuit.qubits
+        tables = build(circuit, np.float32 if dtype == torch.float32 else np.float64)
+        self.client_size, self.task_size, self.thread_size = sizes(tables, self.lanes)
+        self.work = (len(tables.ops) + 8) << circuit.qubits
+        self.tables = pack(tables)
+        self.observables = circuit.n_observables
         self._scratch: list[Any] = []
 
     def _borrow(self, threads: int) -> Any:
@@ -49,7 +53,8 @@ class Plan:
         except IndexError:
             scratch = None
         if scratch is None or len(scratch) < threads:
-            scratch = torch.empty(threads, self.thread_size, dtype=self.dtype).numpy()
+            size = self.thread_size * threads
+            scratch = _aligned(size, np.float32 if self.lanes == 16 else np.float64).reshape(threads, -1)
         return scratch
 
     def tasks(self, x: Any) -> int:
@@ -65,8 +70,7 @@ class Plan:
     def forward(self, x: Any, w: Any, out: Any) -> Any:
         """Writes the expectation values to ``out`` and returns what backward needs."""
         tasks = self.tasks(x)
-        # torch allocates on a cache line, as vectors like it
-        kept = torch.empty(x.shape[0] * self.client_size + tasks * self.task_size, dtype=self.dtype).numpy()
+        kept = _aligned(x.shape[0] * self.client_size + tasks * self.task_size, x.dtype)
         self._call(kernel_calls.forward, tasks, x, w, kept, out)
         return kept
 
@@ -80,10 +84,17 @@ class Plan:
         if threads > 1:
             with _PARALLEL:
                 threads = kernel_calls.use_threads(threads)
-                function(self.tables, x, w, kept, scratch[:threads], *results)
+                function(*self.tables, x, w, kept, scratch[:threads], *results)
         else:
-            function(self.tables, x, w, kept, scratch[:1], *results)
+            function(*self.tables, x, w, kept, scratch[:1], *results)
         self._scratch.append(scratch)
+
+
+def _aligned(count: int, dtype: Any) -> Any:
+    """Returns space for ``count`` numbers that begins at a cache line, as vectors like it."""
+    raw = np.empty(count * np.dtype(dtype).itemsize + 64, np.uint8)
+    start = -raw.ctypes.data % 64
+    return raw[start : start + count * np.dtype(dtype).itemsize].view(dtype)
 
 
 _PLANS: OrderedDict[tuple[str, torch.dtype], Plan] = OrderedDict()
@@ -101,39 +112,75 @@ def plan(circuit: Circuit, dtype: torch.dtype) -> Plan:
 
 
 class _Run(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, inputs: Tensor, weights: Tensor, plan: Plan) -> Tensor:
-        x, w = inputs.numpy(), weights.numpy()
-        out = torch.empty(*x.shape[:2], plan.circuit.n_observables, dtype=plan.dtype)
-        ctx.kept = plan.forward(x, w, out.numpy())
-        ctx.save_for_backward(inputs, weights)
-        ctx.plan = plan
-        return out
+    """Whole tensors go in and out, with all their client axes: every view around it would be a node."""
 
     @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, Tensor, None]:
+    def forward(ctx: Any, inputs: Tensor, weights: Tensor, plan: Plan, x: Any, w: Any) -> Tensor:
+        out, flat = _space(inputs, plan.observables, x)
+        ctx.kept = plan.forward(x, w, flat), x, w
+        ctx.save_for_backward(inputs, weights)
+        ctx.plan = plan
+        return torch.from_numpy(out)
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
         if torch.is_grad_enabled():
             raise RequestError(
                 "executor statevector has no second derivatives (create_graph=True): use executor torch"
             )
-        inputs, weights = ctx.saved_tensors
-        x, w = inputs.detach().numpy(), weights.detach().numpy()
-        kept, ctx.kept = ctx.kept, None
-        if kept is None:  # a second backward: the first one used the states up
-            out = torch.empty(*x.shape[:2], ctx.plan.circuit.n_observables, dtype=ctx.plan.dtype)
-            kept = ctx.plan.forward(x, w, out.numpy())
-        gx, gw = torch.empty(x.shape, dtype=ctx.plan.dtype), torch.empty(w.shape, dtype=ctx.plan.dtype)
-        ctx.plan.backward(x, w, kept, upstream.contiguous().numpy(), gx.numpy(), gw.numpy())
-        return gx, gw, None
+        inputs, weights = ctx.saved_tensors  # an error if they were changed in place
+        plan: Plan = ctx.plan
+        if ctx.kept is None:  # a second backward: the first one used the states up
+            x, w = _arrays(inputs.detach(), weights.detach())
+            kept = plan.forward(x, w, _space(inputs, plan.observables, x)[1])
+        else:
+            kept, x, w = ctx.kept
+            ctx.kept = None
+        slopes = _whole(upstream.numpy().reshape(*x.shape[:2], plan.observables))
+        gx, flat_gx = _space(inputs, x.shape[2], x)
+        gw = np.empty(weights.shape, x.dtype)
+        plan.backward(x, w, kept, slopes, flat_gx, gw.reshape(w.shape))
+        return torch.from_numpy(gx), torch.from_numpy(gw), None, None, None
 
 
-def run(circuit: Circuit, inputs: Tensor, weights: Tensor) -> Tensor:
-    """Returns ``(K, B, observables)`` for inputs ``(K, B, n)`` and weights ``(K, m)`` on the CPU."""
+def _space(inputs: Tensor, last: int, x: Any) -> tuple[Any, Any]:
+    """Returns an array with ``last`` numbers a sample: with all client axes, and with one."""
+    if inputs.dim() == 3:
+        both = np.empty((*x.shape[:2], last), x.dtype)
+        return both, both
+    out = np.empty((*inputs.shape[:-1], last), x.dtype)
+    return out, out.reshape(*x.shape[:2], last)
+
+
+def _whole(values: Any) -> Any:
+    return values if values.flags.c_contiguous else np.ascontiguousarray(values)
+
+
+def _arrays(inputs: Tensor, weights: Tensor) -> tuple[Any, Any]:
+    """Returns contiguous arrays ``(K, B, n)`` and ``(K, m)``, views where possible."""
+    x, w = inputs.numpy(), weights.numpy()
+    if x.ndim != 3:
+        clients = math.prod(x.shape[:-2])
+        x, w = x.reshape(clients, *x.shape[-2:]), w.reshape(clients, w.shape[-1])
+    return _whole(x), _whole(w)
+
+
+def run(circuit: Circuit, inputs: Tensor, weights: Tensor, finite: bool = False) -> Tensor:
+    """Returns ``(*clients, B, observables)`` for inputs ``(*clients, B, n)`` and weights ``(*clients, m)``.
+
+    Args:
+        circuit: What to run.
+        inputs: On the CPU.
+        weights: On the CPU.
+        finite: Whether to refuse NaN and infinities.
+    """
     prepared = plan(circuit, inputs.dtype)
-    inputs, weights = inputs.contiguous(), weights.contiguous()
+    x, w = _arrays(inputs.detach(), weights.detach())
+    if finite:
+        check_arrays(circuit, x, w)
     if torch.is_grad_enabled() and (inputs.requires_grad or weights.requires_grad):
-        differentiable: Tensor = _Run.apply(inputs, weights, prepared)  # type: ignore[no-untyped-call]
+        differentiable: Tensor = _Run.apply(inputs, weights, prepared, x, w)  # type: ignore[no-untyped-call]
         return differentiable
-    out = torch.empty(*inputs.shape[:2], circuit.n_observables, dtype=inputs.dtype)
-    prepared.forward(inputs.detach().numpy(), weights.detach().numpy(), out.numpy())
-    return out
+    out, flat = _space(inputs, prepared.observables, x)
+    prepared.forward(x, w, flat)
+    return torch.from_numpy(out)
