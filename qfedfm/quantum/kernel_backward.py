@@ -16,7 +16,7 @@ import math
 from numba import njit
 
 from qfedfm.quantum import lanes
-from qfedfm.quantum.kernel_forward import pauli, pauli_phase, spread_rotation
+from qfedfm.quantum.kernel_forward import cosine_place, pauli, pauli_phase, runs_place, spread_rotation
 from qfedfm.quantum.kernel_tables import (
     AMPLITUDES,
     LANE_GATE,
@@ -41,7 +41,7 @@ def _back_through_parts(t, first, last, wc, ws, scratch, g, rows, grad):
             lanes.add_sums(grad, 3 * index, scratch, g, 3)
             if part == first:
                 return
-            lanes.unturn(scratch, g, wc, 2 * t.weight_rows + 13 * index + 4)
+            lanes.unturn(scratch, g, wc, runs_place(t, width) + 13 * index + 4)
         else:
             axis, row = t.sample_axis[index], t.sample_row[index]
             lanes.add_row(scratch, rows + row * width, scratch, g + axis * width)
@@ -112,7 +112,7 @@ def backward_task(t, x, w, k, begin, wc, ws, psi, off, scratch, upstream, gx, gr
         kind = t.ops[op, 0]
         if kind == WEIGHT_GATE:
             run = t.ops[op, 2]
-            lanes.spread(scratch, matrix, wc, 2 * t.weight_rows + 13 * run, 4)
+            lanes.spread(scratch, matrix, wc, runs_place(t, width) + 13 * run, 4)
             lanes.gate_back(here, hoff, lam, lhere, size, t.ops[op, 1], scratch, matrix, scratch, acc)
             lanes.add_sums(grad, 3 * run, scratch, acc, 3)
         elif kind == LANE_GATE:
@@ -153,6 +153,12 @@ def backward_task(t, x, w, k, begin, wc, ws, psi, off, scratch, upstream, gx, gr
     for r in range(t.sample_rows):
         for term in range(t.term_start[r], t.term_start[r + 1]):
             low, high = t.symbol_start[term], t.symbol_start[term + 1]
+            if high - low == 1 and t.symbols[low] < t.n_inputs:  # what nearly all of them are
+                for lane in range(count):
+                    gx[k, begin + lane, t.symbols[low]] += (
+                        t.term_factor[term] * scratch[rows + r * width + lane]
+                    )
+                continue
             for s in range(low, high):
                 symbol = t.symbols[s]
                 for lane in range(count):
@@ -190,6 +196,7 @@ def _back_to_amplitudes(t, x, k, begin, psi, off, lam, loff, gx):
 @_compile
 def finish_client(t, w, k, wc, grads, gw):
     """Sums the tiles of a client in order and carries the sums on to its weights."""
+    width = lanes.lanes_of(wc)
     runs = len(t.run_start) - 1
     total = grads[0]
     for tile in range(1, len(grads)):
@@ -200,7 +207,8 @@ def finish_client(t, w, k, wc, grads, gw):
         for e in range(t.run_start[run + 1] - 1, t.run_start[run] - 1, -1):
             axis, row = t.weight_axis[e], t.weight_row[e]
             total[3 * runs + row] += g[axis]
-            half_c, half_s = wc[2 * row], wc[2 * row + 1]
+            place = cosine_place(width, row)
+            half_c, half_s = wc[place], wc[place + width]
             c, s = half_c * half_c - half_s * half_s, 2 * half_c * half_s
             one, two = (axis + 1) % 3, (axis + 2) % 3
             a, b = g[one], g[two]

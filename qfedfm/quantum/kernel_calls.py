@@ -18,7 +18,7 @@ from numba import njit, prange
 
 from qfedfm.quantum import kernel_backward, kernel_forward, kernel_tables, lanes
 from qfedfm.quantum.kernel_backward import backward_task, finish_client
-from qfedfm.quantum.kernel_forward import forward_task, prepare_client
+from qfedfm.quantum.kernel_forward import forward_task, prepare_client, runs_place
 from qfedfm.quantum.kernel_tables import unpack
 
 _compile = njit(nogil=True, error_model="numpy")
@@ -45,7 +45,7 @@ def _places(t, x, kept):
     tasks = x.shape[0] * tiles
     runs = len(t.run_start) - 1
     state = 2 * width << t.qubits
-    client = -(-(2 * t.weight_rows + 13 * runs) // width) * width
+    client = -(-(runs_place(t, width) + 13 * runs) // width) * width
     task = width * (2 * t.sample_rows + 4 * t.matrices)
     gradients = -(-(3 * runs + t.weight_rows + t.n_weights) // width) * width
     after_tasks = tasks * (state + task)
@@ -66,7 +66,9 @@ def _task(p, number, kept):
 @_compile
 def _forward_piece(integers, reals, permutations, x, w, k, first, last, begin, kept, scratch, out):
     """Runs tiles ``first`` to ``last`` of client ``k``, its angles first if it has to ``begin``."""
-    t = unpack(integers, reals, permutations)
+    t = unpack(lanes.borrowed(integers), lanes.borrowed(reals), lanes.borrowed(permutations))
+    x, w, out = lanes.borrowed(x), lanes.borrowed(w), lanes.borrowed(out)
+    kept, scratch = lanes.borrowed(kept), lanes.borrowed(scratch)
     p = _places(t, x, kept)
     wc = _client(p, k, kept)
     if begin:
@@ -82,7 +84,9 @@ def _backward_piece(
     integers, reals, permutations, x, w, k, first, last, end, kept, scratch, upstream, gx, gw
 ):
     """Takes tiles back, and sums them up for the client's weights if it has to ``end``."""
-    t = unpack(integers, reals, permutations)
+    t = unpack(lanes.borrowed(integers), lanes.borrowed(reals), lanes.borrowed(permutations))
+    x, w, gx, gw = lanes.borrowed(x), lanes.borrowed(w), lanes.borrowed(gx), lanes.borrowed(gw)
+    kept, scratch, upstream = lanes.borrowed(kept), lanes.borrowed(scratch), lanes.borrowed(upstream)
     p = _places(t, x, kept)
     wc = _client(p, k, kept)
     for tile in range(first, last):

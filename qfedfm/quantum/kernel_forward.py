@@ -55,9 +55,25 @@ def pauli_phase(index, z, ys):
 
 
 @_compile
+def cosine_place(width, row):
+    """Where the cosine of a weight row's half angle stands; the sine stands ``width`` further."""
+    return 2 * width * (row // width) + row % width
+
+
+@_compile
+def runs_place(t, width):
+    """Where the fused runs of a client begin: behind the cosines and sines, 13 numbers each."""
+    return 2 * width * (-(-t.weight_rows // width))
+
+
+@_compile
 def prepare_client(t, w, k, wc):
     """Angles of the weight rows and the fused runs of client ``k``."""
     rows, first = t.weight_rows, t.sample_rows
+    width = lanes.lanes_of(wc)
+    behind = runs_place(t, width)
+    wc[:behind] = 0
+    far = False
     for r in range(rows):
         angle = t.row_offset[first + r]
         for term in range(t.term_start[first + r], t.term_start[first + r + 1]):
@@ -65,16 +81,22 @@ def prepare_client(t, w, k, wc):
             for s in range(t.symbol_start[term], t.symbol_start[term + 1]):
                 value *= w[k, t.symbols[s] - t.n_inputs]
             angle += value
-        half = angle / 2
-        wc[2 * r] = math.cos(half)
-        wc[2 * r + 1] = math.sin(half)
+        wc[cosine_place(width, r)] = angle / 2
+        far |= abs(angle) > 2 * _FAR
+    if far:
+        for r in range(rows):
+            place = cosine_place(width, r)
+            wc[place], wc[place + width] = math.cos(wc[place]), math.sin(wc[place])
+    else:
+        lanes.sincos(wc, 0, behind // (2 * width))
     runs = len(t.run_start) - 1
     for run in range(runs):
         q0, q1, q2, q3 = w.dtype.type(1), w.dtype.type(0), w.dtype.type(0), w.dtype.type(0)
         for e in range(t.run_start[run], t.run_start[run + 1]):
-            c, s = wc[2 * t.weight_row[e]], wc[2 * t.weight_row[e] + 1]
+            angle_place = cosine_place(width, t.weight_row[e])
+            c, s = wc[angle_place], wc[angle_place + width]
             q0, q1, q2, q3 = _times_rotation(t.weight_axis[e], c, s, q0, q1, q2, q3)
-        place = 2 * rows + 13 * run
+        place = behind + 13 * run
         wc[place], wc[place + 1], wc[place + 2], wc[place + 3] = q0, q1, q2, q3
         wc[place + 4] = q0 * q0 + q1 * q1 - q2 * q2 - q3 * q3
         wc[place + 5] = 2 * (q1 * q2 - q0 * q3)
@@ -110,6 +132,10 @@ def _prepare_task(t, x, w, k, begin, wc, ws):
         for term in range(t.term_start[r], t.term_start[r + 1]):
             factor = t.term_factor[term] / 2
             low, high = t.symbol_start[term], t.symbol_start[term + 1]
+            if high - low == 1 and t.symbols[low] < t.n_inputs:  # what nearly all of them are
+                for lane in range(count):
+                    ws[place + lane] += factor * x[k, begin + lane, t.symbols[low]]
+                continue
             for lane in range(count):
                 value = factor
                 for s in range(low, high):
@@ -138,7 +164,7 @@ def _prepare_task(t, x, w, k, begin, wc, ws):
         for part in range(t.ops[op, 2], t.ops[op, 3]):
             index = t.parts[part, 1]
             if t.parts[part, 0] == WEIGHT_RUN:
-                lanes.turn(ws, place, wc, 2 * t.weight_rows + 13 * index)
+                lanes.turn(ws, place, wc, runs_place(t, width) + 13 * index)
             else:
                 axis, row = t.sample_axis[index], t.sample_row[index]
                 lanes.spin(
@@ -154,7 +180,8 @@ def spread_rotation(t, by_sample, row, wc, ws, matrix, moff):
         for place in range(2 * width):
             matrix[moff + place] = ws[2 * width * row + place]
     else:
-        lanes.spread(matrix, moff, wc, 2 * row, 2)
+        lanes.spread(matrix, moff, wc, cosine_place(width, row), 1)
+        lanes.spread(matrix, moff + width, wc, cosine_place(width, row) + width, 1)
 
 
 @_compile
@@ -230,7 +257,7 @@ def forward_task(t, x, w, k, begin, wc, ws, psi, off, scratch, out):
     for op in range(len(t.ops)):
         kind = t.ops[op, 0]
         if kind == WEIGHT_GATE:
-            lanes.spread(scratch, matrix, wc, 2 * t.weight_rows + 13 * t.ops[op, 2], 4)
+            lanes.spread(scratch, matrix, wc, runs_place(t, width) + 13 * t.ops[op, 2], 4)
             lanes.gate(here, hoff, size, t.ops[op, 1], scratch, matrix)
         elif kind == LANE_GATE:
             lanes.gate(here, hoff, size, t.ops[op, 1], ws, base + 4 * width * t.ops[op, 4])

@@ -133,7 +133,7 @@ def sizes(tables: Tables, lane_count: int) -> tuple[int, int, int]:
     def whole(count: int) -> int:
         return -(-count // lane_count) * lane_count
 
-    client = whole(2 * tables.weight_rows + 13 * runs)
+    client = whole(2 * whole(tables.weight_rows) + 13 * runs)
     task = lane_count * (2 * tables.sample_rows + 4 * tables.matrices)
     gradients = whole(3 * runs + tables.weight_rows + tables.n_weights)
     small = tables.n_observables + tables.sample_rows + 16

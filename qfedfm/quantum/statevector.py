@@ -25,7 +25,7 @@ from qfedfm.quantum.statevector_tables import build
 # One parallel region at a time: not every threading layer of Numba allows more.
 _PARALLEL = Lock()
 # Amplitude updates (2**n times operations times tasks) from which threads pay for waking them.
-_WORTH_THREADS = 40_000
+_WORTH_THREADS = 150_000
 
 
 class Plan:
