@@ -48,3 +48,35 @@ def federation(part: str, executor: str, as_json: bool) -> None:
                     click.echo(
                         f"  {key:<22} {value:.4g}" if isinstance(value, float) else f"  {key:<22} {value}"
                     )
+
+
+@bench.command()
+@click.option("--part", default="all", show_default=True, help="One part of the figures.")
+@click.option("--threads", type=click.IntRange(1), help="Threads of torch and of the compiled executor.")
+@click.option("--seconds", type=float, default=4.0, show_default=True, help="Seconds for each ratio.")
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
+def quantum(part: str, threads: int | None, seconds: float, as_json: bool) -> None:
+    """Circuits: a training step against PennyLane, many clients, torch, noisy Aer, the metric tensor."""
+    from qfedfm.benchmarks.quantum import PARTS, measure
+    from qfedfm.cli.main import print_json
+    from qfedfm.core.config import nearest
+    from qfedfm.core.errors import RequestError
+
+    if part not in ("all", *PARTS):
+        raise RequestError(f"--part: there is no part {part!r}{nearest(part, ('all', *PARTS))}")
+    found = measure(part, threads, seconds)
+    if as_json:
+        print_json(found)
+        return
+    for row in found["ratios"]:
+        ratio = f"{row['ratio']:.4g}" if isinstance(row["ratio"], float) else row["ratio"]
+        click.echo(f"  {row['name']:<60} {ratio:>10}  (asked for: {row['target']})")
+    for row in found.get("steps", ()):
+        click.echo(
+            f"  {row['size']:<30} {row['milliseconds']['statevector']:.3f} ms, {row['gflops']:.3g} GFLOP/s, "
+            f"{row['times_arithmetic_limit']:.1f} times the arithmetic and "
+            f"{row['times_memory_limit']:.1f} times the memory limit"
+        )
+    for name in ("compilation", "plugin", "wide"):
+        if name in found:
+            click.echo(f"  {name}: {json.dumps(found[name])}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -29,6 +30,24 @@ class Strings:
             factors = [(1.0 - 2.0 * readout) ** len(string) for string in self.strings]
             matrix = matrix * torch.tensor(factors, dtype=torch.float64).unsqueeze(-1)
         return values @ matrix.to(values.device, values.dtype)
+
+
+def settings_of(strings: Iterable[PauliString]) -> list[tuple[dict[int, str], list[int]]]:
+    """Groups strings that can be read off one measurement: on every qubit the same letter or none.
+
+    Returns:
+        For each measurement the letter on every measured qubit, and the positions of its strings.
+    """
+    settings: list[tuple[dict[int, str], list[int]]] = []
+    for number, string in enumerate(strings):
+        for letters, members in settings:
+            if all(letters.get(qubit, letter) == letter for qubit, letter in string):
+                letters.update(string)
+                members.append(number)
+                break
+        else:
+            settings.append((dict(string), [number]))
+    return settings
 
 
 def strings_of(circuit: Circuit) -> Strings:

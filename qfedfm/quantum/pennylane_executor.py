@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from qfedfm.circuits import Angle, Circuit, Gate
-from qfedfm.core.errors import NotBuiltError, RequestError
+from qfedfm.core.errors import RequestError
 from qfedfm.quantum.noise import Noise
-from qfedfm.quantum.pauli_strings import AngleColumns, Strings, strings_of
+from qfedfm.quantum.pauli_strings import AngleColumns, Strings, settings_of, strings_of
 
 _OPERATIONS: dict[str, Any] = {
     "id": qml.Identity, "x": qml.PauliX, "y": qml.PauliY, "z": qml.PauliZ, "h": qml.Hadamard,
@@ -79,22 +79,53 @@ class Prepared:
             raise RequestError(
                 f"noise needs density matrices: use pennylane:default.mixed, not pennylane:{device}"
             )
-        options = {} if seed is None else {"seed": seed}
+        options: dict[str, Any] = {} if seed is None else {"seed": seed}
+        # Measured bits are flipped one by one by the device; exact values shrink instead.
+        self._shrink = noise.readout if shots is None else 0.0
+        if noise.readout and shots is not None:
+            if device != "default.mixed":
+                raise RequestError(
+                    "readout errors of single shots need pennylane:default.mixed or aer, "
+                    f"not pennylane:{device}"
+                )
+        self._flips = self._shrink != noise.readout
         try:
             made = qml.device(device, wires=circuit.qubits, **options)
         except Exception as error:
             raise RequestError(f"PennyLane has no usable device {device!r}: {error}") from error
-        node = qml.QNode(self._function, made, interface="torch", diff_method="best")
-        self._node = node if shots is None else qml.set_shots(node, shots=shots)
+        # Flipped bits are channels after the rotation to the measured basis: one node for each of these.
+        everything: list[tuple[dict[int, str] | None, list[int]]] = [
+            (None, list(range(len(self.strings.strings))))
+        ]
+        self._nodes: list[tuple[list[int], Any]] = []
+        for letters, members in settings_of(self.strings.strings) if self._flips else everything:
+            function = partial(self._function, letters, members)
+            node = qml.QNode(function, made, interface="torch", diff_method="best")
+            self._nodes.append((members, node if shots is None else qml.set_shots(node, shots=shots)))
 
-    def _function(self, amplitudes: Tensor | None, columns: list[Tensor]) -> Any:
+    def _function(
+        self,
+        letters: dict[int, str] | None,
+        members: list[int],
+        amplitudes: Tensor | None,
+        columns: list[Tensor],
+    ) -> Any:
         if amplitudes is not None:
             qml.StatePrep(amplitudes, wires=range(self.circuit.qubits), normalize=True)
         for gate, row in zip(self.circuit.gates, self._plan, strict=True):
             apply_gate(gate, [columns[place] if isinstance(place, int) else place for place in row])
             if self.noise.on_gates:
                 apply_noise(gate, self.noise)
-        return [qml.expval(_operator(string, self.circuit.qubits)) for string in self.strings.strings]
+        strings = [self.strings.strings[number] for number in members]
+        if letters is not None:
+            for qubit, letter in letters.items():
+                if letter == "Y":
+                    qml.adjoint(qml.S(qubit))
+                if letter in "XY":
+                    qml.Hadamard(qubit)
+                qml.BitFlip(self.noise.readout, wires=qubit)
+            strings = [tuple((qubit, "Z") for qubit, _ in string) for string in strings]
+        return [qml.expval(_operator(string)) for string in strings]
 
     def __call__(self, inputs: Tensor, weights: Tensor) -> Tensor:
         """Returns ``(K, B, observables)`` for inputs ``(K, B, n)`` and weights ``(K, m)``."""
@@ -106,13 +137,15 @@ class Prepared:
                 for column, angle in zip(columns, self.columns.angles, strict=True)
             ]
         amplitudes = inputs.to("cpu", torch.float64).flatten(0, 1) if self.circuit.amplitudes else None
-        parts = self._node(amplitudes, columns)
-        rows = [torch.as_tensor(part).expand(clients * batch) for part in parts]
-        values = self.strings.combine(torch.stack(rows, -1), self.noise.readout)
+        rows: list[Any] = [None] * len(self.strings.strings)
+        for members, node in self._nodes:
+            for number, part in zip(members, node(amplitudes, columns), strict=True):
+                rows[number] = torch.as_tensor(part).expand(clients * batch)
+        values = self.strings.combine(torch.stack(rows, -1), self._shrink)
         return values.reshape(clients, batch, -1).to(inputs.device, inputs.dtype)
 
 
-def _operator(string: tuple[tuple[int, str], ...], qubits: int) -> Any:
+def _operator(string: tuple[tuple[int, str], ...]) -> Any:
     if not string:
         return qml.Identity(0)
     letters = {"X": qml.PauliX, "Y": qml.PauliY, "Z": qml.PauliZ}
@@ -138,7 +171,5 @@ def run(
     """Returns ``(K, B, observables)``; with shots, estimates from a device seeded by ``generator``."""
     if shots is None:
         return prepared(circuit, device, noise)(inputs, weights)
-    if noise.readout:
-        raise NotBuiltError("readout noise with shots is not built yet; leave out shots or readout")
     seed = int(torch.randint(2**31 - 1, (), generator=generator))
     return Prepared(circuit, device, noise, shots, seed)(inputs, weights)

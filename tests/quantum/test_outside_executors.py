@@ -160,14 +160,55 @@ def test_amplitudes_as_inputs_have_values_but_no_shifted_gradients() -> None:
         expectations(circuit, inputs, weights.requires_grad_(), "aer")
 
 
-@pytest.mark.parametrize("executor", ["aer:density_matrix", "pennylane:default.mixed"])
-def test_readout_noise_with_shots_is_refused_in_words(executor):
-    from qfedfm.core.errors import NotBuiltError
+@pytest.mark.parametrize("executor", ["aer", "aer:density_matrix", "pennylane:default.mixed"])
+def test_readout_errors_of_single_shots(executor: str) -> None:
+    # |11>: a bit flipped with probability p makes <Z> of -1 + 2 p and <ZZ> of (1 - 2 p)**2.
+    circuit = Circuit(
+        2, (Gate("x", (0,)), Gate("x", (1,))), (pauli("Z", 0), pauli("Z", 1), pauli("ZZ", 0, 1))
+    )
+    x, w = torch.zeros(1, 0, dtype=torch.float64), torch.zeros(0, dtype=torch.float64)
+    p, shots = 0.15, 4000
+    exact = expectations(circuit, x, w, executor, noise=Noise(readout=p))[0]
+    torch.testing.assert_close(
+        exact, torch.tensor([2 * p - 1, 2 * p - 1, (1 - 2 * p) ** 2], dtype=torch.float64)
+    )
+    sigma = ((1 - exact**2) / shots).sqrt()
+    generator = torch.Generator().manual_seed(9)
+    trials = torch.stack(
+        [
+            expectations(circuit, x, w, executor, shots=shots, noise=Noise(readout=p), generator=generator)[0]
+            for _ in range(20)
+        ]
+    )
+    assert ((trials - exact).abs() < 5 * sigma).all()
+    assert ((trials.mean(0) - exact).abs() < 5 * sigma / 20**0.5).all()
+    assert trials.std(0).min() > 0
 
+
+def test_readout_errors_with_rotated_bases_and_gate_noise_agree() -> None:
     circuit = family("strongly_entangling", qubits=2, layers=1)
-    x, w = torch.zeros(1, circuit.n_inputs), torch.zeros(circuit.n_weights)
-    with pytest.raises(NotBuiltError, match="readout noise with shots is not built yet"):
-        expectations(circuit, x, w, executor=executor, shots=10, noise=Noise(readout=0.1))
+    circuit = circuit.with_observables([pauli("X", 0), pauli("YZ", 0, 1)])
+    inputs, weights = draw(circuit, batch=1)
+    noise = Noise(depolarizing=0.02, depolarizing_two=0.05, readout=0.1)
+    shots = 20_000
+    for executor in ("aer:density_matrix", "pennylane:default.mixed"):
+        exact = expectations(circuit, inputs, weights, executor, noise=noise)
+        found = expectations(
+            circuit,
+            inputs,
+            weights,
+            executor,
+            noise=noise,
+            shots=shots,
+            generator=torch.Generator().manual_seed(2),
+        )
+        assert ((found - exact).abs() < 5 * ((1 - exact**2) / shots).sqrt()).all()
+
+
+def test_readout_errors_of_shots_need_a_simulator_of_noise() -> None:
+    circuit = family("strongly_entangling", qubits=2, layers=1)
+    with pytest.raises(RequestError, match="need pennylane:default.mixed or aer"):
+        expectations(circuit, *draw(circuit), "pennylane:default.qubit", shots=10, noise=Noise(readout=0.1))
 
 
 @pytest.mark.parametrize("executor", EXECUTORS)

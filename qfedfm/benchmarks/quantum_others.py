@@ -1,0 +1,169 @@
+"""Compilation, noisy Aer, the metric tensor and the PennyLane plug-in, each against its peer."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from typing import Any
+
+from qfedfm.benchmarks.peers import pennylane_circuits
+from qfedfm.benchmarks.timing import interleaved
+from qfedfm.core.errors import RunError
+
+_FIRST_CALL = """
+import json, time
+import numba, torch
+from qfedfm.circuits import family
+from qfedfm.quantum import expectations
+circuit = family("strongly_entangling", qubits=4, layers=2)
+x, w = torch.zeros(32, 4, requires_grad=True), torch.zeros(24, requires_grad=True)
+began = time.perf_counter()
+expectations(circuit, x, w).sum().backward()
+print(json.dumps(time.perf_counter() - began))
+"""
+
+
+def compilation() -> dict[str, float]:
+    """Returns seconds of the first step ever on a machine, and of the first step of a later process.
+
+    Both with torch and numba imported; the first compiles into an empty cache.
+    """
+    with tempfile.TemporaryDirectory() as cache:
+        environment = os.environ | {"NUMBA_CACHE_DIR": cache}
+
+        def run() -> float:
+            done = subprocess.run(
+                [sys.executable, "-c", _FIRST_CALL], env=environment, capture_output=True, text=True
+            )
+            if done.returncode:
+                raise RunError(f"the first call failed: {done.stderr.strip().splitlines()[-1:]}")
+            return float(json.loads(done.stdout))
+
+        return {
+            "once_per_machine_seconds": run(),
+            "first_call_of_a_process_seconds": sorted(run() for _ in range(3))[1],
+        }
+
+
+def noisy_aer(seconds: float, batch: int = 32, shots: int = 1024) -> dict[str, Any]:
+    """Returns a batch on a fake backend in one broadcast job against one job a sample."""
+    import torch
+
+    from qfedfm.circuits import family
+    from qfedfm.quantum import expectations
+
+    circuit = family("strongly_entangling", qubits=4, layers=2)
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(batch, 4, generator=generator)
+    w = torch.randn(24, generator=generator)
+
+    def run(inputs: Any) -> object:
+        return expectations(circuit, inputs, w, "aer:fake_manila", shots=shots, generator=generator)
+
+    took = interleaved(
+        {"one_job": lambda: run(x), "one_by_one": lambda: [run(row) for row in x.unsqueeze(1)]}, seconds, 3
+    )
+    return {
+        "what": f"n=4 L=2 batch {batch}, {shots} shots on fake_manila",
+        "milliseconds": {name: 1e3 * value for name, value in took.items()},
+        "ratio": took["one_by_one"] / took["one_job"],
+        "target": 8,
+    }
+
+
+def metric(seconds: float) -> dict[str, Any]:
+    """Returns the full metric tensor against PennyLane's block-diagonal one, float64, one input."""
+    import pennylane as qml
+    import torch
+
+    from qfedfm.circuits import family
+    from qfedfm.quantum import metric_tensor
+
+    circuit = family("strongly_entangling", qubits=4, layers=2)
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(1, 4, generator=generator, dtype=torch.float64)
+    w = torch.randn(24, generator=generator, dtype=torch.float64)
+
+    @qml.qnode(qml.device("default.qubit", wires=4), interface="autograd")
+    def node(weights: Any) -> Any:
+        qml.AngleEmbedding(x[0].numpy(), wires=range(4), rotation="Y")
+        qml.StronglyEntanglingLayers(weights, wires=range(4))
+        return qml.expval(qml.PauliZ(0))
+
+    peer = qml.metric_tensor(node, approx="block-diag")
+    theirs = qml.numpy.array(w.reshape(2, 4, 3).numpy(), requires_grad=True)
+    took = interleaved(
+        {"block_diagonal": lambda: peer(theirs), "full": lambda: metric_tensor(circuit, x, w)}, seconds
+    )
+    return {
+        "what": "full metric tensor n=4 L=2, against PennyLane's block-diagonal",
+        "milliseconds": {name: 1e3 * value for name, value in took.items()},
+        "ratio": took["block_diagonal"] / took["full"],
+        "target": 4,
+    }
+
+
+def plugin(seconds: float) -> dict[str, Any]:
+    """Returns a step through the PennyLane plug-in against default.qubit and against the bare executor."""
+    import torch
+
+    from qfedfm.circuits import family
+    from qfedfm.quantum import expectations
+
+    rows = []
+    for qubits, layers, batch in ((4, 2, 32), (8, 3, 32), (12, 4, 64)):
+        circuit = family("strongly_entangling", qubits=qubits, layers=layers)
+        generator = torch.Generator().manual_seed(0)
+        x = torch.randn(batch, qubits, generator=generator).requires_grad_()
+        w = torch.randn(layers, qubits, 3, generator=generator).requires_grad_()
+        flat = w.detach().reshape(-1).requires_grad_()
+        upstream = torch.randn(batch, qubits, generator=generator)
+        nodes = {
+            "default.qubit": pennylane_circuits.node(qubits, layers),
+            "qfedfm.statevector": pennylane_circuits.node(qubits, layers, device="qfedfm.statevector"),
+        }
+
+        def through(node: Any, x: Any = x, w: Any = w, upstream: Any = upstream) -> object:
+            return torch.autograd.grad(torch.stack(node(x, w), -1).to(x.dtype), (x, w), upstream)
+
+        def bare(circuit: Any = circuit, x: Any = x, w: Any = flat, upstream: Any = upstream) -> object:
+            return torch.autograd.grad(expectations(circuit, x, w), (x, w), upstream)
+
+        took = interleaved(
+            {
+                "default.qubit": lambda nodes=nodes: through(nodes["default.qubit"]),
+                "qfedfm.statevector": lambda nodes=nodes: through(nodes["qfedfm.statevector"]),
+                "bare executor": bare,
+            },
+            seconds,
+            least=3,
+        )
+        rows.append(
+            {
+                "size": f"n={qubits} L={layers} B={batch}",
+                "milliseconds": {name: 1e3 * value for name, value in took.items()},
+                "ratio": took["default.qubit"] / took["qfedfm.statevector"],
+                "overhead_milliseconds": 1e3 * (took["qfedfm.statevector"] - took["bare executor"]),
+            }
+        )
+    return {"what": "through qml.device('qfedfm.statevector')", "sizes": rows}
+
+
+def wide(seconds: float) -> dict[str, Any]:
+    """Returns one sample on 20 qubits: seconds a step, and seconds from the start of a process."""
+    import torch
+
+    from qfedfm.circuits import family
+    from qfedfm.quantum import expectations
+
+    circuit = family("strongly_entangling", qubits=20, layers=4)
+    x, w = torch.zeros(1, 20, requires_grad=True), torch.zeros(240, requires_grad=True)
+    began = time.perf_counter()
+    expectations(circuit, x, w).sum().backward()
+    first = time.perf_counter() - began
+    took = interleaved({"step": lambda: expectations(circuit, x, w).sum().backward()}, seconds, 3)
+    return {"size": "n=20 L=4 B=1", "step_seconds": took["step"], "first_step_seconds": first}
