@@ -15,7 +15,7 @@ from qfedfm.core.errors import RequestError
 from qfedfm.quantum.noise import Noise
 from qfedfm.quantum.pauli_strings import AngleColumns, Strings, settings_of, strings_of
 
-_OPERATIONS: dict[str, Any] = {
+OPERATIONS: dict[str, Any] = {
     "id": qml.Identity, "x": qml.PauliX, "y": qml.PauliY, "z": qml.PauliZ, "h": qml.Hadamard,
     "s": qml.S, "t": qml.T, "sx": qml.SX, "rx": qml.RX, "ry": qml.RY, "rz": qml.RZ,
     "p": qml.PhaseShift, "rot": qml.Rot, "u3": qml.U3, "cx": qml.CNOT, "cy": qml.CY, "cz": qml.CZ,
@@ -29,9 +29,9 @@ def apply_gate(gate: Gate, angles: list[Any]) -> None:
     """Queues a gate as PennyLane operation, for use inside a quantum function."""
     wires = list(gate.qubits)
     if gate.name in ("sdg", "tdg"):
-        qml.adjoint(_OPERATIONS[gate.name[0]](wires=wires))
+        qml.adjoint(OPERATIONS[gate.name[0]](wires=wires))
     else:
-        _OPERATIONS[gate.name](*angles, wires=wires)
+        OPERATIONS[gate.name](*angles, wires=wires)
 
 
 def apply_noise(gate: Gate, noise: Noise) -> None:
