@@ -1,6 +1,7 @@
-"""The compiled statevector over clients and tiles: one after another, or over threads.
+"""The compiled statevector over a range of tasks (a client and a tile of its samples).
 
-Only the two functions at the end are cached on disk. Numba looks at the file of a function alone to see
+They let go of Python's lock, so that ranges run on ordinary threads. Only the two functions at the end are
+cached on disk. Numba looks at the file of a function alone to see
 whether its cache is stale, so they carry a digest of all files they are compiled from.
 """
 
@@ -13,8 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-import numba
-from numba import njit, prange
+from numba import njit
 
 from qfedfm.quantum import kernel_backward, kernel_forward, kernel_tables, lanes
 from qfedfm.quantum.kernel_backward import backward_task, finish_client
@@ -63,119 +63,68 @@ def _task(p, number, kept):
     return kept[p.first_task + number * p.task : p.first_task + (number + 1) * p.task]
 
 
-@_compile
-def _forward_piece(integers, reals, permutations, x, w, k, first, last, begin, kept, scratch, out):
-    """Runs tiles ``first`` to ``last`` of client ``k``, its angles first if it has to ``begin``."""
-    t = unpack(lanes.borrowed(integers), lanes.borrowed(reals), lanes.borrowed(permutations))
-    x, w, out = lanes.borrowed(x), lanes.borrowed(w), lanes.borrowed(out)
-    kept, scratch = lanes.borrowed(kept), lanes.borrowed(scratch)
-    p = _places(t, x, kept)
-    wc = _client(p, k, kept)
-    if begin:
-        prepare_client(t, w, k, wc)
-    for tile in range(first, last):
-        number = k * p.tiles + tile
-        ws = _task(p, number, kept)
-        forward_task(t, x, w, k, tile * p.width, wc, ws, kept, number * p.state, scratch, out)
-
-
-@_compile
-def _backward_piece(
-    integers, reals, permutations, x, w, k, first, last, end, kept, scratch, upstream, gx, gw
-):
-    """Takes tiles back, and sums them up for the client's weights if it has to ``end``."""
-    t = unpack(lanes.borrowed(integers), lanes.borrowed(reals), lanes.borrowed(permutations))
-    x, w, gx, gw = lanes.borrowed(x), lanes.borrowed(w), lanes.borrowed(gx), lanes.borrowed(gw)
-    kept, scratch, upstream = lanes.borrowed(kept), lanes.borrowed(scratch), lanes.borrowed(upstream)
-    p = _places(t, x, kept)
-    wc = _client(p, k, kept)
-    for tile in range(first, last):
-        number = k * p.tiles + tile
-        ws = _task(p, number, kept)
-        start = p.first_gradients + number * p.gradients
-        grad = kept[start : start + p.gradients]
-        grad[:] = 0
-        begin = tile * p.width
-        gx[k, begin : begin + p.width] = 0
-        backward_task(t, x, w, k, begin, wc, ws, kept, number * p.state, scratch, upstream, gx, grad)
-    if end:
-        start = p.first_gradients + k * p.tiles * p.gradients
-        grads = kept[start : start + p.tiles * p.gradients].reshape(p.tiles, p.gradients)
-        finish_client(t, w, k, wc, grads, gw)
-
-
 def _digest() -> int:
     files = [module.__file__ for module in (kernel_backward, kernel_forward, kernel_tables, lanes)]
     content = b"".join(Path(str(file)).read_bytes() for file in (*files, __file__))
     return int.from_bytes(hashlib.sha256(content).digest()[:8], "big")
 
 
+#: What a range is of: whole clients; clients without their tasks; tasks without their clients.
+WHOLE, CLIENTS, TASKS = range(3)
+
+
 def _cached_calls(digest: int) -> tuple[Callable[..., None], Callable[..., None]]:
-    compiled = njit(cache=True, nogil=True, error_model="numpy", parallel=True)
+    compiled = njit(cache=True, nogil=True, error_model="numpy")
 
-    # Over threads go clients if there are enough of them, else their tiles. Sums are taken in the same
-    # order whatever the threads, so the bits are the same.
     @compiled
-    def forward(integers, reals, permutations, x, w, kept, scratch, out):
+    def forward(integers, reals, permutations, x, w, kept, scratch, first, last, what, out):
         digest  # noqa: B018  (numba finds what it compiled by the values a function closes over)
-        tiles = -(-x.shape[1] // lanes.lanes_of(kept))
-        clients, threads = x.shape[0], len(scratch)
-        if threads == 1:
-            for k in range(clients):
-                _forward_piece(
-                    integers, reals, permutations, x, w, k, 0, tiles, True, kept, scratch[0], out
-                )  # fmt: skip
-            return
-        split = 1 if clients >= threads else tiles
-        if split > 1:
-            for k in range(clients):
-                _forward_piece(integers, reals, permutations, x, w, k, 0, 0, True, kept, scratch[0], out)
-        for piece in prange(clients * split):
-            k, first = piece // split, piece % split
-            last = tiles if split == 1 else first + 1
-            mine = scratch[numba.get_thread_id()]
-            _forward_piece(
-                integers, reals, permutations, x, w, k, first, last, split == 1, kept, mine, out
-            )  # fmt: skip
+        t = unpack(lanes.borrowed(integers), lanes.borrowed(reals), lanes.borrowed(permutations))
+        x, w, out = lanes.borrowed(x), lanes.borrowed(w), lanes.borrowed(out)
+        kept, scratch = lanes.borrowed(kept), lanes.borrowed(scratch)
+        p = _places(t, x, kept)
+        for number in range(first, last):
+            k = number // p.tiles
+            tile = number - k * p.tiles
+            wc = _client(p, k, kept)
+            if tile == 0 and what != TASKS:
+                prepare_client(t, w, k, wc)
+            if what != CLIENTS:
+                ws = _task(p, number, kept)
+                forward_task(t, x, w, k, tile * p.width, wc, ws, kept, number * p.state, scratch, out)
 
     @compiled
-    def backward(integers, reals, permutations, x, w, kept, scratch, upstream, gx, gw):
+    def backward(integers, reals, permutations, x, w, kept, scratch, first, last, what, upstream, gx, gw):
         digest  # noqa: B018
-        tiles = -(-x.shape[1] // lanes.lanes_of(kept))
-        clients, threads = x.shape[0], len(scratch)
-        if threads == 1:
-            for k in range(clients):
-                _backward_piece(
-                    integers, reals, permutations, x, w, k, 0, tiles, True, kept, scratch[0],
-                    upstream, gx, gw,
+        t = unpack(lanes.borrowed(integers), lanes.borrowed(reals), lanes.borrowed(permutations))
+        x, w, gx, gw = lanes.borrowed(x), lanes.borrowed(w), lanes.borrowed(gx), lanes.borrowed(gw)
+        kept, scratch, upstream = lanes.borrowed(kept), lanes.borrowed(scratch), lanes.borrowed(upstream)
+        p = _places(t, x, kept)
+        for number in range(first, last):
+            k = number // p.tiles
+            tile = number - k * p.tiles
+            wc = _client(p, k, kept)
+            if what != CLIENTS:
+                ws = _task(p, number, kept)
+                start = p.first_gradients + number * p.gradients
+                grad = kept[start : start + p.gradients]
+                grad[:] = 0
+                begin = tile * p.width
+                gx[k, begin : begin + p.width] = 0
+                backward_task(
+                    t, x, w, k, begin, wc, ws, kept, number * p.state, scratch, upstream, gx, grad
                 )  # fmt: skip
-            return
-        split = 1 if clients >= threads else tiles
-        for piece in prange(clients * split):
-            k, first = piece // split, piece % split
-            last = tiles if split == 1 else first + 1
-            mine = scratch[numba.get_thread_id()]
-            _backward_piece(
-                integers, reals, permutations, x, w, k, first, last, split == 1, kept, mine,
-                upstream, gx, gw,
-            )  # fmt: skip
-        if split > 1:
-            for k in range(clients):
-                _backward_piece(
-                    integers, reals, permutations, x, w, k, 0, 0, True, kept, scratch[0], upstream, gx, gw
-                )  # fmt: skip
+            if tile == p.tiles - 1 and what != TASKS:
+                start = p.first_gradients + k * p.tiles * p.gradients
+                grads = kept[start : start + p.tiles * p.gradients].reshape(p.tiles, p.gradients)
+                finish_client(t, w, k, wc, grads, gw)
 
     return forward, backward
 
 
-#: ``forward(*packed, x (K, B, n), w (K, m), kept, scratch (threads, ...), out (K, B, observables))`` fills
-#: ``out`` and ``kept``; ``backward(*packed, x, w, kept, scratch, upstream, gx, gw)`` fills ``gx`` and ``gw``
-#: and uses the states in ``kept`` up. They run on as many threads as ``scratch`` has rows.
+#: ``forward(*packed, x (K, B, n), w (K, m), kept, scratch, first, last, what, out (K, B, observables))``
+#: fills ``out`` and ``kept`` for tasks ``first`` to ``last``; ``backward(..., upstream, gx, gw)`` fills ``gx``
+#: and ``gw`` and uses the states in ``kept`` up. With :data:`WHOLE`, a range begins and ends at a client.
+#: :data:`CLIENTS` has to come first forward and last backward, :data:`TASKS` in between, in any order: sums
+#: are taken in the same order whatever the threads, so the bits are the same.
 forward, backward = _cached_calls(_digest())
-
-
-def use_threads(wanted: int) -> int:
-    """Sets how many threads the threaded calls use, at most ``wanted``; returns how many."""
-    count = max(1, min(wanted, int(numba.config.NUMBA_NUM_THREADS)))
-    numba.set_num_threads(count)
-    return count

@@ -153,7 +153,9 @@ class StatevectorDevice(Device):  # type: ignore[misc]
 
     def _jacobian(self, tape: Any) -> Any:
         if tape.batch_size is not None:
-            raise DeviceError(f"{self.name} has no Jacobians of broadcast circuits, but their products (VJPs)")
+            raise DeviceError(
+                f"{self.name} has no Jacobians of broadcast circuits, but their products (VJPs)"
+            )
         count = len(tape.measurements)
         rows = []
         for chosen in range(count):

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from threading import Lock
+from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -21,9 +22,8 @@ from qfedfm.quantum import kernel_calls
 from qfedfm.quantum.checking import check_arrays
 from qfedfm.quantum.kernel_tables import pack, sizes
 from qfedfm.quantum.statevector_tables import build
+from qfedfm.quantum.threads import run_parallel
 
-# One parallel region at a time: not every threading layer of Numba allows more.
-_PARALLEL = Lock()
 # Amplitude updates (2**n times operations times tasks) from which threads pay for waking them.
 _WORTH_THREADS = 150_000
 
@@ -46,16 +46,12 @@ class Plan:
         self.observables = circuit.n_observables
         self._scratch: list[Any] = []
 
-    def _borrow(self, threads: int) -> Any:
-        """Returns scratch space for every thread; it comes back by appending it to the list."""
+    def _borrow(self) -> Any:
+        """Returns scratch space for one thread; it comes back by appending it to the list."""
         try:
-            scratch = self._scratch.pop()
+            return self._scratch.pop()
         except IndexError:
-            scratch = None
-        if scratch is None or len(scratch) < threads:
-            size = self.thread_size * threads
-            scratch = _aligned(size, np.float32 if self.lanes == 16 else np.float64).reshape(threads, -1)
-        return scratch
+            return _aligned(self.thread_size, np.float32 if self.lanes == 16 else np.float64)
 
     def tasks(self, x: Any) -> int:
         """How many tiles of samples a call has."""
@@ -71,22 +67,43 @@ class Plan:
         """Writes the expectation values to ``out`` and returns what backward needs."""
         tasks = self.tasks(x)
         kept = _aligned(x.shape[0] * self.client_size + tasks * self.task_size, x.dtype)
+        if self._split(tasks, len(x)):
+            self._range(kernel_calls.forward, x, w, kept, 0, tasks, kernel_calls.CLIENTS, out)
         self._call(kernel_calls.forward, tasks, x, w, kept, out)
         return kept
 
     def backward(self, x: Any, w: Any, kept: Any, upstream: Any, gx: Any, gw: Any) -> None:
         """Writes the derivatives by inputs and weights; what was kept is used up."""
-        self._call(kernel_calls.backward, self.tasks(x), x, w, kept, upstream, gx, gw)
+        tasks = self.tasks(x)
+        self._call(kernel_calls.backward, tasks, x, w, kept, upstream, gx, gw)
+        if self._split(tasks, len(x)):
+            self._range(kernel_calls.backward, x, w, kept, 0, tasks, kernel_calls.CLIENTS, upstream, gx, gw)
+
+    def _split(self, tasks: int, clients: int) -> bool:
+        """Whether threads share the tasks of a client."""
+        return clients < self.threads(tasks)
 
     def _call(self, function: Any, tasks: int, x: Any, w: Any, kept: Any, *results: Any) -> None:
         threads = self.threads(tasks)
-        scratch = self._borrow(threads)
-        if threads > 1:
-            with _PARALLEL:
-                threads = kernel_calls.use_threads(threads)
-                function(*self.tables, x, w, kept, scratch[:threads], *results)
-        else:
-            function(*self.tables, x, w, kept, scratch[:1], *results)
+        if threads == 1:
+            self._range(function, x, w, kept, 0, tasks, kernel_calls.WHOLE, *results)
+            return
+        split = self._split(tasks, len(x))
+        unit = 1 if split else tasks // len(x)
+        ends = [unit * (tasks // unit * number // threads) for number in range(threads + 1)]
+        what = kernel_calls.TASKS if split else kernel_calls.WHOLE
+        run_parallel(
+            [
+                partial(self._range, function, x, w, kept, first, last, what, *results)
+                for first, last in pairwise(ends)
+            ]
+        )
+
+    def _range(
+        self, function: Any, x: Any, w: Any, kept: Any, first: int, last: int, what: int, *results: Any
+    ) -> None:
+        scratch = self._borrow()
+        function(*self.tables, x, w, kept, scratch, first, last, what, *results)
         self._scratch.append(scratch)
 
 
