@@ -123,8 +123,8 @@ def _cached_calls(digest: int) -> tuple[Callable[..., None], Callable[..., None]
 
 
 #: ``forward(*packed, x (K, B, n), w (K, m), kept, scratch, first, last, what, out (K, B, observables))``
-#: fills ``out`` and ``kept`` for tasks ``first`` to ``last``; ``backward(..., upstream, gx, gw)`` fills ``gx``
-#: and ``gw`` and uses the states in ``kept`` up. With :data:`WHOLE`, a range begins and ends at a client.
-#: :data:`CLIENTS` has to come first forward and last backward, :data:`TASKS` in between, in any order: sums
-#: are taken in the same order whatever the threads, so the bits are the same.
+#: fills ``out`` and ``kept`` for tasks ``first`` to ``last``; ``backward(..., upstream, gx, gw)`` fills
+#: ``gx`` and ``gw`` and uses the states in ``kept`` up. With :data:`WHOLE`, a range begins and ends at a
+#: client. :data:`CLIENTS` has to come first forward and last backward, :data:`TASKS` in between, in any
+#: order: sums are taken in the same order whatever the threads, so the bits are the same.
 forward, backward = _cached_calls(_digest())

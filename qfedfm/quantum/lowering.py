@@ -109,7 +109,8 @@ def lower(circuit: Circuit) -> Program:
     return program
 
 
-def _lower(circuit: Circuit) -> Program:
+def stages(circuit: Circuit) -> list[Singles | tuple[Permutation | Rotation, ...]]:
+    """Returns rotations on single qubits and what joins qubits in turn, without any array of size 2**n."""
     level = [0] * circuit.qubits
     singles: dict[int, dict[int, list[Element]]] = {}
     entanglers: dict[int, list[Permutation | Rotation]] = {}
@@ -124,15 +125,23 @@ def _lower(circuit: Circuit) -> Program:
         for qubit in primitive.qubits:
             level[qubit] = stage
         entanglers.setdefault(stage, []).append(primitive)
-    steps: list[Step] = []
+    found: list[Singles | tuple[Permutation | Rotation, ...]] = []
     for stage in range(max([*singles, *entanglers, 0]) + 1):
         if stage in singles:
-            steps.append(Singles({q: tuple(chain) for q, chain in sorted(singles[stage].items())}))
-        steps += _entangling_steps(circuit.qubits, entanglers.get(stage, []))
+            found.append(Singles({q: tuple(chain) for q, chain in sorted(singles[stage].items())}))
+        elif stage in entanglers:
+            found.append(tuple(entanglers[stage]))
+    return found
+
+
+def _lower(circuit: Circuit) -> Program:
+    steps: list[Step] = []
+    for stage in stages(circuit):
+        steps += [stage] if isinstance(stage, Singles) else _entangling_steps(circuit.qubits, stage)
     return Program(circuit, tuple(steps))
 
 
-def _entangling_steps(qubits: int, gates: list[Permutation | Rotation]) -> list[Step]:
+def _entangling_steps(qubits: int, gates: tuple[Permutation | Rotation, ...]) -> list[Step]:
     steps: list[Step] = []
     for gate in gates:
         if isinstance(gate, Rotation):

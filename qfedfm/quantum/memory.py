@@ -13,13 +13,26 @@ if TYPE_CHECKING:
 _REAL_BYTES = {"float32": 4, "float64": 8}
 
 
+#: From so many qubits on, few samples are run one at a time, with threads over amplitudes.
+WIDE = 14
+
+
+def is_wide(circuit: Circuit, batch: int, number_bytes: int) -> bool:
+    """Whether ``statevector`` runs one sample at a time instead of one in each lane of a vector.
+
+    That is: on many qubits, when samples would leave more than half of the lanes empty.
+    """
+    return circuit.qubits >= WIDE and not circuit.amplitudes and batch < 32 // number_bytes
+
+
 def memory_needed(
     circuit: Circuit, batch: int, clients: int = 1, dtype: str = "float32", executor: str = "statevector"
 ) -> int:
     """Returns the bytes one forward and backward call needs at its peak (an upper estimate).
 
     The compiled executor keeps one state per sample and three more per thread; samples come in tiles of
-    64 bytes of numbers. The torch executor keeps the state after every stage of gates.
+    64 bytes of numbers. Few samples on many qubits (see :func:`is_wide`) are run one at a time: one state
+    per sample and two more. The torch executor keeps the state after every stage of gates.
 
     Args:
         circuit: The circuit.
@@ -29,6 +42,8 @@ def memory_needed(
         executor: ``statevector`` or ``torch``.
     """
     number = _REAL_BYTES[str(dtype).removeprefix("torch.")]
+    if executor != "torch" and is_wide(circuit, batch, number):
+        return (2 * number << circuit.qubits) * (batch * clients + 2)
     if executor != "torch":
         lanes = 64 // number
         tasks = clients * -(-batch // lanes)

@@ -139,10 +139,11 @@ _SMALL = 1 << 17
 
 
 def _check_fits(circuit: Circuit, inputs: Tensor, executor: str) -> None:
-    count = inputs.numel() // circuit.n_inputs if circuit.n_inputs else inputs.shape[:-1].numel()
+    count = inputs.shape[:-1].numel()
     if circuit.qubits < 16 and count << circuit.qubits <= _SMALL:
         return
     free = None
     if executor == "torch" and inputs.is_cuda and circuit.qubits > 12:
         free = torch.cuda.mem_get_info(inputs.device)[0]
-    check_memory(circuit, count, 1, str(inputs.dtype), executor, free)
+    batch = inputs.shape[-2]
+    check_memory(circuit, batch, inputs.shape[:-2].numel(), str(inputs.dtype), executor, free)

@@ -19,8 +19,10 @@ from torch import Tensor
 from qfedfm.circuits import Circuit
 from qfedfm.core.errors import RequestError
 from qfedfm.quantum import kernel_calls
-from qfedfm.quantum.checking import check_arrays
+from qfedfm.quantum.aligned import aligned
+from qfedfm.quantum.checking import check_arrays, check_numbers
 from qfedfm.quantum.kernel_tables import pack, sizes
+from qfedfm.quantum.memory import is_wide
 from qfedfm.quantum.statevector_tables import build
 from qfedfm.quantum.threads import run_parallel
 
@@ -51,7 +53,7 @@ class Plan:
         try:
             return self._scratch.pop()
         except IndexError:
-            return _aligned(self.thread_size, np.float32 if self.lanes == 16 else np.float64)
+            return aligned(self.thread_size, np.float32 if self.lanes == 16 else np.float64)
 
     def tasks(self, x: Any) -> int:
         """How many tiles of samples a call has."""
@@ -66,7 +68,7 @@ class Plan:
     def forward(self, x: Any, w: Any, out: Any) -> Any:
         """Writes the expectation values to ``out`` and returns what backward needs."""
         tasks = self.tasks(x)
-        kept = _aligned(x.shape[0] * self.client_size + tasks * self.task_size, x.dtype)
+        kept = aligned(x.shape[0] * self.client_size + tasks * self.task_size, x.dtype)
         if self._split(tasks, len(x)):
             self._range(kernel_calls.forward, x, w, kept, 0, tasks, kernel_calls.CLIENTS, out)
         self._call(kernel_calls.forward, tasks, x, w, kept, out)
@@ -105,13 +107,6 @@ class Plan:
         scratch = self._borrow()
         function(*self.tables, x, w, kept, scratch, first, last, what, *results)
         self._scratch.append(scratch)
-
-
-def _aligned(count: int, dtype: Any) -> Any:
-    """Returns space for ``count`` numbers that begins at a cache line, as vectors like it."""
-    raw = np.empty(count * np.dtype(dtype).itemsize + 64, np.uint8)
-    start = -raw.ctypes.data % 64
-    return raw[start : start + count * np.dtype(dtype).itemsize].view(dtype)
 
 
 _PLANS: OrderedDict[tuple[str, torch.dtype], Plan] = OrderedDict()
@@ -191,6 +186,12 @@ def run(circuit: Circuit, inputs: Tensor, weights: Tensor, finite: bool = False)
         weights: On the CPU.
         finite: Whether to refuse NaN and infinities.
     """
+    if is_wide(circuit, inputs.shape[-2], inputs.dtype.itemsize):
+        from qfedfm.quantum import wide
+
+        if finite:
+            check_numbers(circuit, inputs, weights)
+        return wide.run(circuit, inputs, weights)
     prepared = plan(circuit, inputs.dtype)
     x, w = _arrays(inputs.detach(), weights.detach())
     if finite:

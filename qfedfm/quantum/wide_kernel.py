@@ -1,7 +1,7 @@
 """The compiled steps of one wide state, each over a range of parts of it.
 
-Parts are fixed by the size of the state, not by the number of threads, and sums are taken by part: so the bits
-do not depend on the threads. Layout as in :mod:`qfedfm.quantum.wide_lanes`.
+Parts do not depend on the number of threads, and sums are taken by part: so the bits do not depend on it
+either. Layout as in :mod:`qfedfm.quantum.wide_lanes`.
 """
 
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator"
