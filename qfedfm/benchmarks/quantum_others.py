@@ -8,9 +8,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from typing import Any
 
 from qfedfm.benchmarks.peers import pennylane_circuits
+from qfedfm.benchmarks.quantum_steps import our_step, pennylane_step
 from qfedfm.benchmarks.timing import interleaved
 from qfedfm.core.errors import RunError
 
@@ -77,7 +79,6 @@ def noisy_aer(seconds: float, batch: int = 32, shots: int = 1024) -> dict[str, A
 
 def metric(seconds: float) -> dict[str, Any]:
     """Returns the full metric tensor against PennyLane's block-diagonal one, float64, one input."""
-    import pennylane as qml
     import torch
 
     from qfedfm.circuits import family
@@ -88,17 +89,8 @@ def metric(seconds: float) -> dict[str, Any]:
     x = torch.randn(1, 4, generator=generator, dtype=torch.float64)
     w = torch.randn(24, generator=generator, dtype=torch.float64)
 
-    @qml.qnode(qml.device("default.qubit", wires=4), interface="autograd")
-    def node(weights: Any) -> Any:
-        qml.AngleEmbedding(x[0].numpy(), wires=range(4), rotation="Y")
-        qml.StronglyEntanglingLayers(weights, wires=range(4))
-        return qml.expval(qml.PauliZ(0))
-
-    peer = qml.metric_tensor(node, approx="block-diag")
-    theirs = qml.numpy.array(w.reshape(2, 4, 3).numpy(), requires_grad=True)
-    took = interleaved(
-        {"block_diagonal": lambda: peer(theirs), "full": lambda: metric_tensor(circuit, x, w)}, seconds
-    )
+    peer = pennylane_circuits.block_diagonal_metric(4, 2, x[0], w)
+    took = interleaved({"block_diagonal": peer, "full": lambda: metric_tensor(circuit, x, w)}, seconds)
     return {
         "what": "full metric tensor n=4 L=2, against PennyLane's block-diagonal",
         "milliseconds": {name: 1e3 * value for name, value in took.items()},
@@ -112,7 +104,6 @@ def plugin(seconds: float) -> dict[str, Any]:
     import torch
 
     from qfedfm.circuits import family
-    from qfedfm.quantum import expectations
 
     rows = []
     for qubits, layers, batch in ((4, 2, 32), (8, 3, 32), (12, 4, 64)):
@@ -122,26 +113,12 @@ def plugin(seconds: float) -> dict[str, Any]:
         w = torch.randn(layers, qubits, 3, generator=generator).requires_grad_()
         flat = w.detach().reshape(-1).requires_grad_()
         upstream = torch.randn(batch, qubits, generator=generator)
-        nodes = {
-            "default.qubit": pennylane_circuits.node(qubits, layers),
-            "qfedfm.statevector": pennylane_circuits.node(qubits, layers, device="qfedfm.statevector"),
-        }
-
-        def through(node: Any, x: Any = x, w: Any = w, upstream: Any = upstream) -> object:
-            return torch.autograd.grad(torch.stack(node(x, w), -1).to(x.dtype), (x, w), upstream)
-
-        def bare(circuit: Any = circuit, x: Any = x, w: Any = flat, upstream: Any = upstream) -> object:
-            return torch.autograd.grad(expectations(circuit, x, w), (x, w), upstream)
-
-        took = interleaved(
-            {
-                "default.qubit": lambda nodes=nodes: through(nodes["default.qubit"]),
-                "qfedfm.statevector": lambda nodes=nodes: through(nodes["qfedfm.statevector"]),
-                "bare executor": bare,
-            },
-            seconds,
-            least=3,
-        )
+        sides: dict[str, Callable[[], object]] = {}
+        for device in ("default.qubit", "qfedfm.statevector"):
+            node = pennylane_circuits.node(qubits, layers, device=device)
+            sides[device] = pennylane_step(node, x, w, upstream)
+        sides["bare executor"] = our_step(circuit, x, flat, upstream, "statevector")
+        took = interleaved(sides, seconds, least=3)
         rows.append(
             {
                 "size": f"n={qubits} L={layers} B={batch}",
@@ -158,12 +135,12 @@ def wide(seconds: float) -> dict[str, Any]:
     import torch
 
     from qfedfm.circuits import family
-    from qfedfm.quantum import expectations
 
     circuit = family("strongly_entangling", qubits=20, layers=4)
     x, w = torch.zeros(1, 20, requires_grad=True), torch.zeros(240, requires_grad=True)
+    step = our_step(circuit, x, w, torch.ones(1, 20), "statevector")
     began = time.perf_counter()
-    expectations(circuit, x, w).sum().backward()
+    step()
     first = time.perf_counter() - began
-    took = interleaved({"step": lambda: expectations(circuit, x, w).sum().backward()}, seconds, 3)
+    took = interleaved({"step": step}, seconds, 3)
     return {"size": "n=20 L=4 B=1", "step_seconds": took["step"], "first_step_seconds": first}

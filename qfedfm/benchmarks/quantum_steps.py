@@ -40,15 +40,20 @@ TORCH_TARGET = 6.0
 CLIENTS = Size("strongly_entangling", 4, 2, 32, 0)
 
 
-def _ours(circuit: Any, x: Any, w: Any, upstream: Any, executor: str) -> Callable[[], object]:
+def our_step(circuit: Any, x: Any, w: Any, upstream: Any, executor: str) -> Callable[[], object]:
+    """Returns one step of ours: forward, backward to inputs and weights."""
     import torch
 
     from qfedfm.quantum import expectations
 
-    return lambda: torch.autograd.grad(expectations(circuit, x, w, executor), (x, w), upstream)
+    def step() -> object:
+        return torch.autograd.grad(expectations(circuit, x, w, executor), (x, w), upstream)
+
+    return step
 
 
-def _peer(node: Any, x: Any, w: Any, upstream: Any) -> Callable[[], object]:
+def pennylane_step(node: Any, x: Any, w: Any, upstream: Any) -> Callable[[], object]:
+    """Returns one step of a PennyLane node: forward, backward to inputs and weights."""
     import torch
 
     return lambda: torch.autograd.grad(torch.stack(node(x, w), -1).to(x.dtype), (x, w), upstream)
@@ -68,12 +73,12 @@ def step(size: Size, seconds: float) -> dict[str, Any]:
     upstream = torch.randn(size.batch, size.qubits, generator=generator)
     node = pennylane_circuits.node(size.qubits, size.layers, size.family == "reuploading")
     sides = {
-        "default.qubit": _peer(node, x, w, upstream),
-        "statevector": _ours(circuit, x, flat, upstream, "statevector"),
+        "default.qubit": pennylane_step(node, x, w, upstream),
+        "statevector": our_step(circuit, x, flat, upstream, "statevector"),
     }
     with_torch = size.qubits <= 12
     if with_torch:
-        sides["torch"] = _ours(circuit, x, flat, upstream, "torch")
+        sides["torch"] = our_step(circuit, x, flat, upstream, "torch")
     took = interleaved(sides, seconds, least=3)
     row: dict[str, Any] = {
         "size": size.name,
@@ -113,7 +118,7 @@ def clients(count: int, seconds: float) -> dict[str, Any]:
 
     def loop() -> None:
         for one in rows:
-            _peer(node, *one)()
+            pennylane_step(node, *one)()
 
     def broadcast() -> object:
         spread = w.reshape(count, 1, *shape[1:]).expand(-1, batch, -1, -1, -1).flatten(0, 1)
@@ -123,16 +128,18 @@ def clients(count: int, seconds: float) -> dict[str, Any]:
     sides: dict[str, Callable[[], object]] = {
         "loop": loop,
         "broadcast": broadcast,
-        "statevector": _ours(circuit, x, w, upstream, "statevector"),
+        "statevector": our_step(circuit, x, w, upstream, "statevector"),
     }
-    jax_step = _jax(qubits, layers, x, w, upstream) if find_spec("jax") else None
+    jax_step = None
+    if find_spec("jax"):
+        jax_step = pennylane_circuits.jax_step(qubits, layers, x, w, upstream)
     if jax_step is not None:
         sides["jax"] = jax_step
     took = interleaved(sides, seconds, least=3)
     many = interleaved(
         {
-            "one": _ours(circuit, *drawn(), "statevector"),
-            "hundred": _ours(circuit, *drawn(100), "statevector"),
+            "one": our_step(circuit, *drawn(), "statevector"),
+            "hundred": our_step(circuit, *drawn(100), "statevector"),
         },
         min(seconds, 3.0),
     )
@@ -146,24 +153,3 @@ def clients(count: int, seconds: float) -> dict[str, Any]:
         "per_client_of_100_milliseconds": 10 * many["hundred"],
         "ratio_one_to_client_of_100": many["one"] / (many["hundred"] / 100),
     }
-
-
-def _jax(qubits: int, layers: int, x: Any, w: Any, upstream: Any) -> Callable[[], object]:
-    """The same step by PennyLane's default.qubit under jax.jit and jax.vmap over clients."""
-    import jax
-    import pennylane as qml
-
-    wires = range(qubits)
-
-    @qml.qnode(qml.device("default.qubit", wires=qubits), interface="jax")
-    def node(inputs: Any, weights: Any) -> Any:
-        qml.AngleEmbedding(inputs, wires=wires, rotation="Y")
-        qml.StronglyEntanglingLayers(weights, wires=wires)
-        return [qml.expval(qml.PauliZ(wire)) for wire in wires]
-
-    def value(inputs: Any, weights: Any, slopes: Any) -> Any:
-        return (jax.numpy.stack(node(inputs, weights), -1) * slopes).sum()
-
-    gradient = jax.jit(jax.vmap(jax.value_and_grad(value, (0, 1))))
-    arrays = [jax.numpy.asarray(t.detach().numpy()) for t in (x, w.reshape(-1, layers, qubits, 3), upstream)]
-    return lambda: jax.block_until_ready(gradient(*arrays))

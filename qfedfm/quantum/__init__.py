@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from qfedfm.quantum.layer import QuantumLayer, initial_weights
     from qfedfm.quantum.memory import check_memory, memory_needed
     from qfedfm.quantum.metric import metric_blocks, metric_tensor, trained_weights
-    from qfedfm.quantum.running import expectations, states
+    from qfedfm.quantum.running import choose_executor, expectations, states
 
 __all__ = [
     "Noise",
     "QuantumLayer",
     "check_executor",
     "check_memory",
+    "choose_executor",
     "executors",
     "expectations",
     "initial_weights",
@@ -36,6 +37,7 @@ __all__ = [
 _HOMES = {
     "QuantumLayer": "layer",
     "check_memory": "memory",
+    "choose_executor": "running",
     "expectations": "running",
     "initial_weights": "layer",
     "memory_needed": "memory",

@@ -203,25 +203,39 @@ class Prepared:
         return result
 
 
+#: How far SPSA moves every angle, radians.
+SPSA_STEP = 0.1
+
+
 class _Shifted(torch.autograd.Function):
-    """Values of the strings by the angles, with the parameter-shift rule as derivative."""
+    """Values of the strings by the angles; derivatives by parameter shift or SPSA, in one job."""
 
     @staticmethod
-    def forward(ctx: Any, angles: Tensor, prepared: Prepared, shots: int | None, seed: int) -> Tensor:
+    def forward(
+        ctx: Any, angles: Tensor, prepared: Prepared, shots: int | None, seed: int, gradient: str
+    ) -> Tensor:
         ctx.save_for_backward(angles)
-        ctx.rest = prepared, shots, seed
+        ctx.rest = prepared, shots, seed, gradient
         return torch.from_numpy(prepared.values(angles.detach().numpy(), None, shots, seed))
 
     @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None, None, None]:
         (angles,) = ctx.saved_tensors
-        prepared, shots, seed = ctx.rest
+        prepared, shots, seed, gradient = ctx.rest
         count, columns = angles.shape
+        if gradient == "spsa":
+            # All angles at once along a random corner: two evaluations, whatever their number.
+            corner = torch.from_numpy(np.random.default_rng(seed).choice([-1.0, 1.0], (count, columns)))
+            moved = torch.stack([angles + SPSA_STEP * corner, angles - SPSA_STEP * corner], dim=1)
+            values = prepared.values(moved.flatten(0, 1).numpy(), None, shots, seed + 1)
+            plus, minus = torch.from_numpy(values).reshape(count, 2, -1).unbind(1)
+            slope = ((plus - minus) * upstream).sum(-1, keepdim=True) / (2 * SPSA_STEP)
+            return slope * corner, None, None, None, None
         shifts = math.pi / 2 * torch.eye(columns, dtype=angles.dtype)
         moved = torch.cat([angles.unsqueeze(1) + shifts, angles.unsqueeze(1) - shifts], dim=1)
         values = prepared.values(moved.flatten(0, 1).numpy(), None, shots, seed + 1)
         plus, minus = torch.from_numpy(values).reshape(count, 2, columns, -1).unbind(1)
-        return ((plus - minus) / 2 @ upstream.unsqueeze(-1)).squeeze(-1), None, None, None
+        return ((plus - minus) / 2 @ upstream.unsqueeze(-1)).squeeze(-1), None, None, None, None
 
 
 @lru_cache(maxsize=32)
@@ -238,10 +252,12 @@ def run(
     noise: Noise,
     shots: int | None,
     generator: torch.Generator | None,
+    gradient: str,
 ) -> Tensor:
     """Returns ``(K, B, observables)`` for inputs ``(K, B, n)`` and weights ``(K, m)``."""
     ready = prepared(circuit, name or "statevector", noise)
-    seed = int(torch.randint(2**30, (), generator=generator)) if shots is not None else 0
+    drawn = shots is not None or gradient == "spsa"
+    seed = int(torch.randint(2**30, (), generator=generator)) if drawn else 0
     angles = ready.columns(inputs, weights)
     if circuit.amplitudes:
         if torch.is_grad_enabled() and (inputs.requires_grad or weights.requires_grad):
@@ -251,7 +267,7 @@ def run(
         start = inputs.detach().to("cpu", torch.float64).flatten(0, 1).numpy()
         values = torch.from_numpy(ready.values(angles.detach().numpy(), start, shots, seed))
     else:
-        values = _Shifted.apply(angles, ready, shots, seed)  # type: ignore[no-untyped-call]
+        values = _Shifted.apply(angles, ready, shots, seed, gradient)  # type: ignore[no-untyped-call]
     # Measured bits were flipped one by one; exact values shrink instead.
     out = ready.strings.combine(values, noise.readout if shots is None else 0.0)
     return out.reshape(*inputs.shape[:2], -1).to(inputs.device, inputs.dtype)

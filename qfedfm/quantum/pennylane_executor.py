@@ -167,8 +167,11 @@ def run(
     noise: Noise,
     shots: int | None,
     generator: torch.Generator | None,
+    gradient: str,
 ) -> Tensor:
     """Returns ``(K, B, observables)``; with shots, estimates from a device seeded by ``generator``."""
+    if gradient == "spsa":
+        raise RequestError(f"gradient spsa is of executor aer; pennylane:{device} has its own gradients")
     if shots is None:
         return prepared(circuit, device, noise)(inputs, weights)
     seed = int(torch.randint(2**31 - 1, (), generator=generator))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from importlib import import_module
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -25,6 +26,7 @@ def expectations(
     shots: int | None = None,
     generator: torch.Generator | None = None,
     noise: Noise | None = None,
+    gradient: Literal["exact", "spsa"] = "exact",
     check_finite: bool | None = None,
 ) -> Tensor:
     """Runs a circuit on every sample of every client.
@@ -44,6 +46,8 @@ def expectations(
             ``torch`` without gradient.
         generator: Source of the shots; torch's default generator if none is given.
         noise: Errors of gates and readout; on ``pennylane:default.mixed`` and ``aer:density_matrix``.
+        gradient: On ``aer``, ``exact`` is the parameter-shift rule (two circuits for each angle, in one
+            job), ``spsa`` an unbiased estimate from two circuits (Spall, 1992); others are always exact.
         check_finite: Whether to refuse NaN and infinities. By default only without client axes: with
             them, a client with such numbers gets NaN and the others are untouched.
 
@@ -61,6 +65,10 @@ def expectations(
     _check_fits(circuit, inputs, name)
     if noise is not None and noise == Noise():
         noise = None
+    if gradient not in ("exact", "spsa"):
+        raise RequestError(f"gradient must be exact or spsa, got {gradient!r}")
+    if gradient == "spsa" and name in ("statevector", "torch"):
+        raise RequestError(f"gradient spsa is of executor aer; {name} has exact gradients")
     finite = not clients if check_finite is None else check_finite
     if name == "statevector" and shots is None and noise is None:
         from qfedfm.quantum import statevector
@@ -74,7 +82,7 @@ def expectations(
         raise RequestError(f"shots must be at least 1, got {shots}")
     batch, count = inputs.shape[-2], math.prod(clients)
     flat = inputs.reshape(count, batch, circuit.n_inputs), weights.reshape(count, circuit.n_weights)
-    out = _run(circuit, name, *flat, noise, shots, generator)
+    out = _run(circuit, name, *flat, noise, shots, generator, gradient)
     return out.reshape(*clients, batch, circuit.n_observables)
 
 
@@ -91,6 +99,7 @@ def _run(
     noise: Noise | None,
     shots: int | None,
     generator: torch.Generator | None,
+    gradient: str,
 ) -> Tensor:
     """Returns ``(K, B, observables)`` for inputs ``(K, B, n)`` and weights ``(K, m)``."""
     kind, _, rest = name.partition(":")
@@ -98,7 +107,7 @@ def _run(
         module = import_module(f"qfedfm.quantum.{kind}_executor")
         noise = noise or Noise()
         noise.check(circuit)
-        outside: Tensor = module.run(circuit, inputs, weights, rest, noise, shots, generator)
+        outside: Tensor = module.run(circuit, inputs, weights, rest, noise, shots, generator, gradient)
         return outside
     if noise is not None:
         raise RequestError(f"executor {name} has no noise: use aer:density_matrix or pennylane:default.mixed")

@@ -101,14 +101,34 @@ def test_zero_gradients_survive_noise() -> None:
 def test_shots_of_aer_are_unbiased_with_the_right_spread() -> None:
     circuit = family("strongly_entangling", qubits=2, layers=1)
     circuit = circuit.with_observables([pauli("Z", 0), pauli("X", 1)])
-    inputs, weights = draw(circuit, batch=1)
-    exact = expectations(circuit, inputs, weights)[0]
-    shots, generator = 400, torch.Generator().manual_seed(5)
-    trials = expectations(circuit, inputs.expand(200, -1), weights, "aer", shots=shots, generator=generator)
+    inputs, weights = draw(circuit, batch=4)
+    exact = expectations(circuit, inputs, weights)
+    shots, trials, generator = 400, 200, torch.Generator().manual_seed(5)
+    repeated = inputs.repeat(trials, 1)
+    found = expectations(circuit, repeated, weights, "aer", shots=shots, generator=generator)
+    found = found.reshape(trials, 4, 2)
     sigma = ((1 - exact**2) / shots).sqrt()
-    assert ((trials - exact).abs() < 5 * sigma).all()
-    assert ((trials.std(0) / sigma - 1).abs() < 0.15).all()
-    assert ((trials.mean(0) - exact).abs() < 5 * sigma / 200**0.5).all()
+    assert ((found - exact).abs() < 5 * sigma).all()
+    assert ((found.mean(0) - exact).abs() < 5 * sigma / trials**0.5).all()
+    spread = (((found - exact) / sigma) ** 2).mean().sqrt()  # over 1600 values: known to 2 %
+    assert 0.9 < float(spread) < 1.1
+
+
+def test_spsa_is_an_unbiased_gradient_from_two_circuits() -> None:
+    circuit = family("strongly_entangling", qubits=2, layers=1)
+    inputs, weights = draw(circuit, batch=1)
+    exact = gradients(circuit, inputs, weights, "statevector")[2]
+    copies = 2000
+    x = inputs.expand(copies, -1, -1).contiguous()
+    w = weights.expand(copies, -1).clone().requires_grad_()
+    out = expectations(circuit, x, w, "aer", gradient="spsa", generator=torch.Generator().manual_seed(4))
+    upstream = torch.linspace(-1, 2, 2, dtype=out.dtype).sin().expand_as(out)
+    (found,) = torch.autograd.grad(out, w, upstream)
+    error = found.std(0) / copies**0.5
+    assert ((found.mean(0) - exact).abs() < 5 * error + 5e-3).all()  # and the bias of a finite step
+    assert found.std() > 0.1
+    with pytest.raises(RequestError, match="torch has exact gradients"):
+        expectations(circuit, x, w, "torch", gradient="spsa")
 
 
 @pytest.mark.slow
@@ -207,7 +227,7 @@ def test_readout_errors_with_rotated_bases_and_gate_noise_agree() -> None:
 
 def test_readout_errors_of_shots_need_a_simulator_of_noise() -> None:
     circuit = family("strongly_entangling", qubits=2, layers=1)
-    with pytest.raises(RequestError, match="need pennylane:default.mixed or aer"):
+    with pytest.raises(RequestError, match=r"need pennylane:default\.mixed or aer"):
         expectations(circuit, *draw(circuit), "pennylane:default.qubit", shots=10, noise=Noise(readout=0.1))
 
 
