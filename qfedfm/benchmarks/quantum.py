@@ -35,8 +35,8 @@ def measure(part: str = "all", threads: int | None = None, seconds: float = 4.0)
     if "steps" in wanted:
         found["limits"] = {
             "sgemm_gflops": peak_flops() / 1e9,
-            "cache_copy_gigabytes": bandwidth(1 << 18) / 1e9,
-            "memory_copy_gigabytes": bandwidth(1 << 28) / 1e9,
+            "cache_gigabytes": bandwidth(1 << 18) / 1e9,
+            "memory_gigabytes": bandwidth(1 << 28) / 1e9,
         }
         found["steps"] = [quantum_steps.step(size, seconds) for size in quantum_steps.SIZES]
         for row in found["steps"]:

@@ -21,7 +21,7 @@ class Work:
     Attributes:
         flops: Floating-point operations of its gates and observables.
         bytes: Bytes of states that these read and write, were nothing kept in registers.
-        working_set: Bytes of the states that one tile of samples uses: state, co-state, their copies.
+        working_set: Bytes of state and co-state of one tile of samples.
     """
 
     flops: float
@@ -50,7 +50,7 @@ def work(circuit: Circuit, samples: int) -> Work:
     state = 8 * size
     moved = state * ((gates + others) * (2 + 4) + 6)
     lanes = -(-samples // _LANES) * _LANES
-    return Work(flops * lanes, moved * lanes, 4 * state * _LANES)
+    return Work(flops * lanes, moved * lanes, 2 * state * _LANES)
 
 
 def _best(call: Callable[[], object], seconds: float = 0.3) -> float:
@@ -75,18 +75,18 @@ def peak_flops() -> float:
 
 @lru_cache(maxsize=64)
 def bandwidth(working_set: int) -> float:
-    """Returns the bytes a second (read and written) of copying an array of this size again and again."""
+    """Returns the bytes a second (read and written) of multiplying an array of this size in place."""
     import torch
 
-    numbers = max(1024, working_set // 8)  # source and target together are the working set
-    source, target = torch.randn(numbers), torch.empty(numbers)
+    numbers = max(1024, working_set // 4)
+    array = torch.ones(numbers)
     repeats = max(1, (1 << 24) // numbers)
 
-    def copy() -> None:
+    def multiply() -> None:
         for _ in range(repeats):
-            target.copy_(source)
+            array.mul_(1.0)
 
-    return 8 * numbers * repeats / _best(copy)
+    return 8 * numbers * repeats / _best(multiply)
 
 
 def distance(circuit: Circuit, samples: int, seconds: float) -> dict[str, float]:

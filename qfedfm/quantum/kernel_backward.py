@@ -15,7 +15,7 @@ import math
 
 from numba import njit
 
-from qfedfm.quantum import lanes
+from qfedfm.quantum import kernel_views, lanes
 from qfedfm.quantum.kernel_forward import cosine_place, pauli, pauli_phase, runs_place, spread_rotation
 from qfedfm.quantum.kernel_tables import (
     AMPLITUDES,
@@ -97,7 +97,8 @@ def backward_task(t, x, w, k, begin, wc, ws, psi, off, scratch, upstream, gx, gr
             here, hoff, size, t.diagonals, t.n_observables, scratch, values, lam, lhere
         )  # fmt: skip
     else:
-        lam[lhere : lhere + state] = 0
+        for place in range(lhere, lhere + state):
+            lam[place] = 0
     for term in range(len(t.strings)):
         source = values + t.strings[term, 0] * width
         for i in range(size):
@@ -203,7 +204,7 @@ def finish_client(t, w, k, wc, grads, gw):
         for place in range(grads.shape[1]):
             total[place] += grads[tile, place]
     for run in range(runs):
-        g = total[3 * run : 3 * run + 3]
+        g = kernel_views.stretch(total, 3 * run, 3 * run + 3)
         for e in range(t.run_start[run + 1] - 1, t.run_start[run] - 1, -1):
             axis, row = t.weight_axis[e], t.weight_row[e]
             total[3 * runs + row] += g[axis]

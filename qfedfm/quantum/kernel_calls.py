@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from numba import njit
 
-from qfedfm.quantum import kernel_backward, kernel_forward, kernel_tables, lanes
+from qfedfm.quantum import kernel_backward, kernel_forward, kernel_tables, kernel_views, lanes
 from qfedfm.quantum.kernel_backward import backward_task, finish_client
 from qfedfm.quantum.kernel_forward import forward_task, prepare_client, runs_place
 from qfedfm.quantum.kernel_tables import unpack
@@ -55,16 +55,18 @@ def _places(t, x, kept):
 
 @_compile
 def _client(p, k, kept):
-    return kept[p.first_client + k * p.client : p.first_client + (k + 1) * p.client]
+    return kernel_views.stretch(kept, p.first_client + k * p.client, p.first_client + (k + 1) * p.client)
 
 
 @_compile
 def _task(p, number, kept):
-    return kept[p.first_task + number * p.task : p.first_task + (number + 1) * p.task]
+    return kernel_views.stretch(kept, p.first_task + number * p.task, p.first_task + (number + 1) * p.task)
 
 
 def _digest() -> int:
-    files = [module.__file__ for module in (kernel_backward, kernel_forward, kernel_tables, lanes)]
+    files = [
+        module.__file__ for module in (kernel_backward, kernel_forward, kernel_tables, kernel_views, lanes)
+    ]
     content = b"".join(Path(str(file)).read_bytes() for file in (*files, __file__))
     return int.from_bytes(hashlib.sha256(content).digest()[:8], "big")
 
@@ -79,9 +81,9 @@ def _cached_calls(digest: int) -> tuple[Callable[..., None], Callable[..., None]
     @compiled
     def forward(integers, reals, permutations, x, w, kept, scratch, first, last, what, out):
         digest  # noqa: B018  (numba finds what it compiled by the values a function closes over)
-        t = unpack(lanes.borrowed(integers), lanes.borrowed(reals), lanes.borrowed(permutations))
-        x, w, out = lanes.borrowed(x), lanes.borrowed(w), lanes.borrowed(out)
-        kept, scratch = lanes.borrowed(kept), lanes.borrowed(scratch)
+        t = unpack(integers, reals, permutations)
+        x, w, out = kernel_views.borrowed(x), kernel_views.borrowed(w), kernel_views.borrowed(out)
+        kept, scratch = kernel_views.borrowed(kept), kernel_views.borrowed(scratch)
         p = _places(t, x, kept)
         for number in range(first, last):
             k = number // p.tiles
@@ -96,9 +98,18 @@ def _cached_calls(digest: int) -> tuple[Callable[..., None], Callable[..., None]
     @compiled
     def backward(integers, reals, permutations, x, w, kept, scratch, first, last, what, upstream, gx, gw):
         digest  # noqa: B018
-        t = unpack(lanes.borrowed(integers), lanes.borrowed(reals), lanes.borrowed(permutations))
-        x, w, gx, gw = lanes.borrowed(x), lanes.borrowed(w), lanes.borrowed(gx), lanes.borrowed(gw)
-        kept, scratch, upstream = lanes.borrowed(kept), lanes.borrowed(scratch), lanes.borrowed(upstream)
+        t = unpack(integers, reals, permutations)
+        x, w, gx, gw = (
+            kernel_views.borrowed(x),
+            kernel_views.borrowed(w),
+            kernel_views.borrowed(gx),
+            kernel_views.borrowed(gw),
+        )
+        kept, scratch, upstream = (
+            kernel_views.borrowed(kept),
+            kernel_views.borrowed(scratch),
+            kernel_views.borrowed(upstream),
+        )
         p = _places(t, x, kept)
         for number in range(first, last):
             k = number // p.tiles
@@ -107,16 +118,19 @@ def _cached_calls(digest: int) -> tuple[Callable[..., None], Callable[..., None]
             if what != CLIENTS:
                 ws = _task(p, number, kept)
                 start = p.first_gradients + number * p.gradients
-                grad = kept[start : start + p.gradients]
-                grad[:] = 0
+                grad = kernel_views.stretch(kept, start, start + p.gradients)
+                for place in range(p.gradients):
+                    grad[place] = 0
                 begin = tile * p.width
-                gx[k, begin : begin + p.width] = 0
+                for sample in range(begin, min(begin + p.width, x.shape[1])):
+                    for number_in in range(x.shape[2]):
+                        gx[k, sample, number_in] = 0
                 backward_task(
                     t, x, w, k, begin, wc, ws, kept, number * p.state, scratch, upstream, gx, grad
                 )  # fmt: skip
             if tile == p.tiles - 1 and what != TASKS:
                 start = p.first_gradients + k * p.tiles * p.gradients
-                grads = kept[start : start + p.tiles * p.gradients].reshape(p.tiles, p.gradients)
+                grads = kernel_views.rows_of(kept, start, start + p.tiles * p.gradients, p.gradients)
                 finish_client(t, w, k, wc, grads, gw)
 
     return forward, backward

@@ -72,7 +72,8 @@ def prepare_client(t, w, k, wc):
     rows, first = t.weight_rows, t.sample_rows
     width = lanes.lanes_of(wc)
     behind = runs_place(t, width)
-    wc[:behind] = 0
+    for place in range(behind):
+        wc[place] = 0
     far = False
     for r in range(rows):
         angle = t.row_offset[first + r]
@@ -159,8 +160,10 @@ def _prepare_task(t, x, w, k, begin, wc, ws):
         if kind != LANE_GATE and kind != FIRST:
             continue
         place = base + 4 * width * t.ops[op, 4]
-        ws[place : place + width] = 1
-        ws[place + width : place + 4 * width] = 0
+        for lane in range(width):
+            ws[place + lane] = 1
+        for number in range(place + width, place + 4 * width):
+            ws[number] = 0
         for part in range(t.ops[op, 2], t.ops[op, 3]):
             index = t.parts[part, 1]
             if t.parts[part, 0] == WEIGHT_RUN:
@@ -224,7 +227,8 @@ def _product_state(t, ws, psi, off, levels, loff):
 def _amplitude_state(t, x, k, begin, psi, off):
     width = lanes.lanes_of(psi)
     size = 1 << t.qubits
-    psi[off : off + 2 * width * size] = 0
+    for place in range(off, off + 2 * width * size):
+        psi[place] = 0
     for lane in range(min(width, x.shape[1] - begin)):
         norm = x.dtype.type(0)
         for i in range(size):
@@ -251,8 +255,8 @@ def forward_task(t, x, w, k, begin, wc, ws, psi, off, scratch, out):
     elif t.preparation == AMPLITUDES:
         _amplitude_state(t, x, k, begin, here, hoff)
     else:
-        here[hoff : hoff + state] = 0
-        here[hoff : hoff + width] = 1
+        for place in range(state):
+            here[hoff + place] = 1 if place < width else 0
     base = 2 * width * t.sample_rows
     for op in range(len(t.ops)):
         kind = t.ops[op, 0]

@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from qfedfm.quantum import kernel_views
+
 WEIGHT_GATE, LANE_GATE, PERMUTE, SIGNS, PAULI, FIRST = range(6)
 PRODUCT, ZERO, AMPLITUDES = range(3)
 WEIGHT_RUN, SAMPLE_ROTATION = range(2)
@@ -88,36 +90,29 @@ def pack(tables: Tables) -> Packed:
     )
 
 
-@njit(nogil=True, inline="always")
-def _part(array: Any, ends: Any, first: int, number: int) -> Any:
-    return array[(ends[number - 1] if number else first) : ends[number]]
-
-
 @njit(nogil=True)
 def unpack(integers: Any, reals: Any, permutations: Any) -> Tables:
     """Returns views of packed tables."""
-    head = integers
-    ends, real_ends = head[9:20], head[20:25]
-    first = 25
+    e = r = integers  # the ends of arrays of integers stand from 9 on, those of reals from 20 on
     return Tables(
-        head[0], head[1], head[2], head[3], head[4], head[5], head[6], head[7], head[8],
-        _part(reals, real_ends, 0, 0),
-        _part(integers, ends, first, 0),
-        _part(reals, real_ends, 0, 1),
-        _part(integers, ends, first, 1),
-        _part(integers, ends, first, 2),
-        _part(integers, ends, first, 3),
-        _part(integers, ends, first, 4),
-        _part(integers, ends, first, 5),
-        _part(integers, ends, first, 6),
-        _part(integers, ends, first, 7),
-        _part(integers, ends, first, 8).reshape(-1, 2),
-        _part(integers, ends, first, 9).reshape(-1, 6),
-        permutations,
-        _part(reals, real_ends, 0, 2),
-        _part(reals, real_ends, 0, 3),
-        _part(integers, ends, first, 10).reshape(-1, 4),
-        _part(reals, real_ends, 0, 4),
+        e[0], e[1], e[2], e[3], e[4], e[5], e[6], e[7], e[8],
+        kernel_views.stretch(reals, 0, r[20]),
+        kernel_views.stretch(integers, 25, e[9]),
+        kernel_views.stretch(reals, r[20], r[21]),
+        kernel_views.stretch(integers, e[9], e[10]),
+        kernel_views.stretch(integers, e[10], e[11]),
+        kernel_views.stretch(integers, e[11], e[12]),
+        kernel_views.stretch(integers, e[12], e[13]),
+        kernel_views.stretch(integers, e[13], e[14]),
+        kernel_views.stretch(integers, e[14], e[15]),
+        kernel_views.stretch(integers, e[15], e[16]),
+        kernel_views.rows_of(integers, e[16], e[17], 2),
+        kernel_views.rows_of(integers, e[17], e[18], 6),
+        kernel_views.stretch(permutations, 0, len(permutations)),
+        kernel_views.stretch(reals, r[21], r[22]),
+        kernel_views.stretch(reals, r[22], r[23]),
+        kernel_views.rows_of(integers, e[18], e[19], 4),
+        kernel_views.stretch(reals, r[23], r[24]),
     )  # fmt: skip
 
 

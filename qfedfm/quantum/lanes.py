@@ -584,19 +584,6 @@ def add_sums(typingctx, dst, doff, src, soff, count):
 
 
 @intrinsic
-def borrowed(typingctx, array):
-    """The same array without ownership: its views cost no atomic counting of references."""
-
-    def codegen(context, builder, signature, arguments):
-        view = context.make_array(signature.args[0])(context, builder, arguments[0])
-        view.meminfo = cgutils.get_null_value(view.meminfo.type)
-        view.parent = cgutils.get_null_value(view.parent.type)
-        return view._getvalue()
-
-    return array(array), codegen
-
-
-@intrinsic
 def lanes_of(typingctx, array):
     """The number of lanes for an array's element type, a constant."""
     count = lane_count(array.dtype)

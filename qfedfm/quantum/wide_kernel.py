@@ -14,7 +14,7 @@ from pathlib import Path
 
 from numba import njit
 
-from qfedfm.quantum import kernel_forward, lanes, wide_lanes
+from qfedfm.quantum import kernel_forward, kernel_views, lanes, wide_lanes
 from qfedfm.quantum.kernel_forward import _parity, pauli_phase
 
 _compile = njit(nogil=True, error_model="numpy")
@@ -30,7 +30,7 @@ def place(index, width):
 
 
 def _digest() -> int:
-    files = [str(module.__file__) for module in (kernel_forward, lanes, wide_lanes)]
+    files = [str(module.__file__) for module in (kernel_forward, kernel_views, lanes, wide_lanes)]
     content = b"".join(Path(file).read_bytes() for file in (*files, __file__))
     return int.from_bytes(hashlib.sha256(content).digest()[:8], "big")
 
@@ -42,7 +42,7 @@ def _cached_calls(digest: int):
     def forward_gates(psi, begin, end, parts, chunk, bits, qs):
         """All gates of a step whose bits lie inside chunks, or all whose bits lie above them."""
         digest  # noqa: B018  (numba finds what it compiled by the values a function closes over)
-        psi, qs = lanes.borrowed(psi), lanes.borrowed(qs)
+        psi, qs = kernel_views.borrowed(psi), kernel_views.borrowed(qs)
         width = lanes.lanes_of(psi)
         rows = len(psi) // (2 * width * chunk)
         if bits[0] < chunk * width:
@@ -69,7 +69,7 @@ def _cached_calls(digest: int):
         """Takes the gates back, last first; ``acc (parts, gates, 3, lanes)`` gets the derivatives."""
         digest  # noqa: B018
         psi, lam, qs, acc = (
-            lanes.borrowed(psi), lanes.borrowed(lam), lanes.borrowed(qs), lanes.borrowed(acc)
+            kernel_views.borrowed(psi), kernel_views.borrowed(lam), kernel_views.borrowed(qs), kernel_views.borrowed(acc)
         )  # fmt: skip
         width = lanes.lanes_of(psi)
         rows = len(psi) // (2 * width * chunk)
