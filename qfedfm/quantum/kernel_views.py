@@ -1,4 +1,4 @@
-"""Views of arrays inside compiled code that own nothing: no atomic counting of references, little to compile."""
+"""Views of arrays inside compiled code that own nothing: nothing to count, and little to compile."""
 
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, misc, untyped-decorator"
 

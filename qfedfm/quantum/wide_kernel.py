@@ -68,9 +68,8 @@ def _cached_calls(digest: int):
     def backward_gates(psi, lam, begin, end, parts, chunk, bits, qs, acc):
         """Takes the gates back, last first; ``acc (parts, gates, 3, lanes)`` gets the derivatives."""
         digest  # noqa: B018
-        psi, lam, qs, acc = (
-            kernel_views.borrowed(psi), kernel_views.borrowed(lam), kernel_views.borrowed(qs), kernel_views.borrowed(acc)
-        )  # fmt: skip
+        psi, lam = kernel_views.borrowed(psi), kernel_views.borrowed(lam)
+        qs, acc = kernel_views.borrowed(qs), kernel_views.borrowed(acc)
         width = lanes.lanes_of(psi)
         rows = len(psi) // (2 * width * chunk)
         inside = bits[0] < chunk * width
