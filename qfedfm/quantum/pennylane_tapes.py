@@ -172,7 +172,8 @@ def numbers(tape: Any, shape: Form) -> tuple[Any, Any, int | None]:
     """
     values = [np.asarray(value) for operation in tape.operations for value in operation.data]
     dtype = np.float32 if values and all(value.dtype == np.float32 for value in values) else np.float64
-    batch = tape.batch_size
+    # Not tape.batch_size, which lets every operation check its parameters again.
+    batch = next((len(v) for v, place in zip(values, shape.places, strict=True) if place[0]), None)
     x = np.empty((1, batch or 1, shape.circuit.n_inputs), dtype)
     w = np.empty((1, shape.circuit.n_weights), dtype)
     for value, (batched, first, cell) in zip(values, shape.places, strict=True):
