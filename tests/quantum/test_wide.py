@@ -102,6 +102,7 @@ def test_arrays_of_a_step_take_at_most_4_state_vectors() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_process_grows_by_at_most_4_state_vectors_in_a_step_on_20_qubits() -> None:
     state = 8 << 20
     probe = Path(__file__).with_name("memory_probe.py")
