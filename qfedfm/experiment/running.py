@@ -72,7 +72,8 @@ def resolve(experiment: Experiment) -> tuple[Experiment, str]:
             raise RequestError("device is cuda but torch finds no CUDA device; use cpu or auto")
         device = "cuda" if torch.cuda.is_available() else "cpu"
     precision = resolve_precision(experiment.model.precision, device)
-    model = experiment.model.model_copy(update={"precision": precision})
+    head = experiment.model.head.resolved(device)
+    model = experiment.model.model_copy(update={"precision": precision, "head": head})
     return experiment.model_copy(update={"model": model, "device": device}), device
 
 
@@ -151,6 +152,7 @@ def run_experiment(
             streams=streams.at("model"),
             progress=_encoding(show),
         )
+        show.note(_where(experiment, device, circuit=model.circuit is not None))
         _begin(folder, experiment, data, run_id, device)
         stack.enter_context(_log_file(folder.path / "log.txt"))
         parts = Parts(experiment, data, model, plan, streams, device, run_id)
@@ -162,6 +164,17 @@ def run_experiment(
             show.phase("writing the report")
             write_report(folder.path)
     return folder.path
+
+
+def _where(experiment: Experiment, device: str, *, circuit: bool) -> str:
+    """Says what ``auto`` was resolved to."""
+    import torch
+
+    threads = torch.get_num_threads()
+    place = device if device != "cpu" else f"cpu with {threads} thread{'' if threads == 1 else 's'}"
+    words = f"on {place}, frozen weights in {experiment.model.precision}"
+    executor = getattr(experiment.model.head, "executor", None)
+    return f"{words}, circuit on executor {executor}" if circuit and executor else words
 
 
 def make_plan(experiment: Experiment, data: FederatedData) -> Plan:

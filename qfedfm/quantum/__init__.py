@@ -9,27 +9,27 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from qfedfm.quantum.names import check_executor, executors
+from qfedfm.quantum.names import check_executor, executors, resolve_executor
 from qfedfm.quantum.noise import Noise
 
 if TYPE_CHECKING:
     from qfedfm.quantum.layer import QuantumLayer, initial_weights
     from qfedfm.quantum.memory import check_memory, memory_needed
     from qfedfm.quantum.metric import metric_blocks, metric_tensor, trained_weights
-    from qfedfm.quantum.running import choose_executor, expectations, states
+    from qfedfm.quantum.running import expectations, states
 
 __all__ = [
     "Noise",
     "QuantumLayer",
     "check_executor",
     "check_memory",
-    "choose_executor",
     "executors",
     "expectations",
     "initial_weights",
     "memory_needed",
     "metric_blocks",
     "metric_tensor",
+    "resolve_executor",
     "states",
     "trained_weights",
 ]
@@ -37,7 +37,6 @@ __all__ = [
 _HOMES = {
     "QuantumLayer": "layer",
     "check_memory": "memory",
-    "choose_executor": "running",
     "expectations": "running",
     "initial_weights": "layer",
     "memory_needed": "memory",

@@ -32,3 +32,18 @@ def check_executor(name: str) -> str:
     if name == "pennylane":
         raise RequestError("executor pennylane needs a device: for example pennylane:default.qubit")
     raise RequestError(f"unknown executor {name!r}{nearest(name, executors())}")
+
+
+def resolve_executor(name: str, device: str) -> str:
+    """Returns what ``auto`` stands for on a device, any other name as it is; imports nothing heavy.
+
+    Args:
+        name: An executor.
+        device: ``cpu``, ``cuda`` or ``cuda:<number>``.
+
+    Returns:
+        For ``auto`` the torch executor on a GPU and the compiled ``statevector`` elsewhere.
+    """
+    if name != "auto":
+        return name
+    return "torch" if device.startswith("cuda") else "statevector"

@@ -13,7 +13,7 @@ from qfedfm.circuits import Circuit
 from qfedfm.core.errors import RequestError
 from qfedfm.quantum.checking import check_numbers, check_shapes
 from qfedfm.quantum.memory import check_memory
-from qfedfm.quantum.names import check_executor
+from qfedfm.quantum.names import check_executor, resolve_executor
 from qfedfm.quantum.noise import Noise
 
 
@@ -59,9 +59,7 @@ def expectations(
             memory needed than there is (says how many bytes).
     """
     clients = check_shapes(circuit, inputs, weights)
-    name = check_executor(executor)
-    if name == "auto":
-        name = choose_executor(inputs.device)
+    name = resolve_executor(check_executor(executor), inputs.device.type)
     _check_fits(circuit, inputs, name)
     if noise is not None and noise == Noise():
         noise = None
@@ -84,11 +82,6 @@ def expectations(
     flat = inputs.reshape(count, batch, circuit.n_inputs), weights.reshape(count, circuit.n_weights)
     out = _run(circuit, name, *flat, noise, shots, generator, gradient)
     return out.reshape(*clients, batch, circuit.n_observables)
-
-
-def choose_executor(device: torch.device) -> str:
-    """Returns what ``auto`` stands for: ``torch`` on a GPU, the compiled ``statevector`` elsewhere."""
-    return "torch" if device.type == "cuda" else "statevector"
 
 
 def _run(

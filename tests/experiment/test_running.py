@@ -78,6 +78,19 @@ def test_the_python_view(run):
     assert "test accuracy" in run.describe()
 
 
+def test_the_chosen_executor_is_said_and_written_down(tmp_path, capsys):
+    file = tmp_path / "quantum.yaml"
+    head = {"kind": "quantum", "qubits": 2, "layers": 1}
+    file.write_text(yaml.safe_dump(changed(federation={"rounds": 1}, model__head=head)))
+    assert invoke(["run", str(file), "--out", str(tmp_path / "run")]) == 0
+    assert "circuit on executor statevector" in capsys.readouterr().err
+    written = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    assert written["model"]["head"]["executor"] == "statevector"
+    named = changed(federation={"rounds": 1}, model__head={**head, "executor": "statevector"})
+    again = qfedfm.run(named, out=tmp_path / "run")  # the same run: auto was resolved before hashing
+    assert again.summary["rounds"] == 1
+
+
 def test_one_seed_twice_gives_the_same_bits(run, tmp_path):
     again = qfedfm.run(BASE, out=tmp_path / "again")
     assert bits(run) == bits(again)

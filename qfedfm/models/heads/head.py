@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from qfedfm.core.config import Config
 from qfedfm.core.tensors import Layout
@@ -52,6 +52,10 @@ class Head(Protocol):
 
 class HeadOptions(Config):
     """Base of every head's options."""
+
+    def resolved(self, device: str) -> Self:
+        """Returns the options with every ``auto`` replaced by what it is on ``device``."""
+        return self
 
     def build(
         self, features: int, classes: int, streams: Streams, *, device: str = "cpu", **execution: Any

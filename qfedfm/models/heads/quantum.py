@@ -20,7 +20,7 @@ from qfedfm.core.config import nearest
 from qfedfm.core.errors import RequestError
 from qfedfm.models.heads.head import Head, HeadOptions, uniform
 from qfedfm.models.heads.projected import ProjectedHead
-from qfedfm.quantum import check_executor
+from qfedfm.quantum import check_executor, resolve_executor
 
 if TYPE_CHECKING:
     import torch
@@ -42,7 +42,8 @@ class QuantumOptions(HeadOptions):
         options: Further options of the family.
         circuit: A circuit of one's own instead of a family: the path of an OpenQASM 3 file, whose text takes
             the path's place here, so that a run does not depend on the file any more.
-        executor: What runs the circuit.
+        executor: What runs the circuit; ``auto`` is torch on a GPU and the compiled statevector elsewhere,
+            and a run writes down which it was.
         bound: The largest angle, radians. With π the two ends are the same rotation, so a learning rate
             that drives angles there unlearns what was learned; π/2 does not, but starts slower.
     """
@@ -52,7 +53,7 @@ class QuantumOptions(HeadOptions):
     family: str | None = "strongly_entangling"
     options: dict[str, Any] = Field(default_factory=dict)
     circuit: str | None = None
-    executor: str = "statevector"
+    executor: str = "auto"
     bound: Annotated[float, Field(gt=0)] = math.pi
 
     @model_validator(mode="before")
@@ -105,6 +106,10 @@ class QuantumOptions(HeadOptions):
     def execution(self, instead: dict[str, Any]) -> dict[str, Any]:
         """Returns what runs the circuit and how, with ``instead`` over the options."""
         return {"executor": self.executor} | instead
+
+    def resolved(self, device: str) -> Self:
+        """Returns the options with ``executor: auto`` replaced by what it is on ``device``."""
+        return self.model_copy(update={"executor": resolve_executor(self.executor, device)})
 
     def build_circuit(self) -> Circuit:
         """Returns the circuit that the options name.
