@@ -64,8 +64,8 @@ class PeftLoop:
                     ]
                     assert len(found) == 1, (name, list(tensors))
                     parameter.copy_(found[0])
-            self.head.weight.copy_(tensors["head/weight"])
-            self.head.bias.copy_(tensors["head/bias"])
+            self.head.weight.copy_(tensors["head/output.weight"])
+            self.head.bias.copy_(tensors["head/output.bias"])
 
     def train(
         self, labels: np.ndarray, steps: int, batch: int, rate: float, rng: np.random.Generator
@@ -107,6 +107,8 @@ class PeftLoop:
         ).last_hidden_state
         mask = batch["attention_mask"].unsqueeze(-1)
         pooled: Tensor = (hidden * mask).sum(1) / mask.sum(1)
+        # Features of root mean square 1, as in the run that this is measured against: one rate fits both.
+        pooled = pooled * pooled.shape[1] ** 0.5 / pooled.norm(dim=1, keepdim=True)
         logits: Tensor = self.head(pooled)
         return logits
 
