@@ -140,7 +140,7 @@ def reconcile(
     for number, (start, stop, length) in enumerate(groups):
         count = (stop - start) // length
         sizes = chosen.block_sizes(error, length)
-        transcript = np.empty(4 * (stop - start) + 64, dtype=np.uint8)
+        transcript = np.empty(count * (2 * length + 64), dtype=np.uint8)
         told, flips = np.zeros(count, dtype=np.int64), np.zeros(count, dtype=np.int64)
         here = cascade_kernel.reconcile(
             alice[start:stop].reshape(count, length),
@@ -154,7 +154,6 @@ def reconcile(
             told,
             flips,
         )
-        assert here >= 0, "Cascade disclosed more than four parities a bit"
         parts.append(transcript[:here])
         disclosed.append(told)
         corrected.append(flips)

@@ -85,8 +85,13 @@ def _interval(number, low, high):
 def reconcile_frame(
     alice, bob, sizes, levels, reuse, order, place, known, sums, queue, filled, transcript, said, flipped
 ):
-    """Corrects ``bob`` (n,) in place; returns (parities disclosed so far, bits flipped) or (-1, 0)."""
+    """Corrects ``bob`` (n,) in place; returns (parities disclosed so far, bits flipped).
+
+    A wrong parity can keep a search going for ever, so a frame ends after two parities a bit, corrected or not;
+    verification decides.
+    """
     n, corrected = len(bob), 0
+    limit = said + 2 * n + 64
     first, ends = np.empty_like(filled), np.empty_like(filled)
     for p in range(len(sizes)):
         total = np.uint8(0)
@@ -99,8 +104,8 @@ def reconcile_frame(
         for block in range(blocks):
             low, high = block * sizes[p], min(n, (block + 1) * sizes[p])
             parity = sums[p, high] ^ sums[p, low]
-            if said == len(transcript):
-                return -1, 0
+            if said == limit:
+                return said, corrected
             transcript[said] = parity
             parity ^= said == flipped
             said += 1
@@ -134,8 +139,8 @@ def reconcile_frame(
                     odd = known[q, left] == ODD
                 else:
                     parity = sums[q, middle] ^ sums[q, low]
-                    if said == len(transcript):
-                        return -1, 0
+                    if said == limit:
+                        return said, corrected
                     transcript[said] = parity
                     parity ^= said == flipped
                     said += 1
@@ -152,7 +157,7 @@ def reconcile_frame(
             bob[order[q, low]] ^= 1
             corrected += 1
             if not _toggle(order[q, low], p + 1, sizes, levels, place, known, n, queue, filled):
-                return -1, 0
+                return said, corrected
         filled[:] = 0
     return said, corrected
 
@@ -199,8 +204,6 @@ def _cached_reconcile(digest: int) -> Callable[..., Any]:
                 alice[frame], bob[frame], sizes, levels, reuse, order, place, known, sums, queue, filled,
                 transcript, before, flipped,
             )  # fmt: skip
-            if said < 0:
-                return said
             disclosed[frame] = said - before
         return said
 
@@ -208,7 +211,7 @@ def _cached_reconcile(digest: int) -> Callable[..., Any]:
 
 
 #: ``reconcile(alice (F, n), bob (F, n), sizes, reuse, fresh, state, transcript, flipped, disclosed (F,),
-#: corrected (F,))`` corrects ``bob`` in place and returns how many parities Alice disclosed, or -1 where they
-#: outgrow ``transcript``. ``fresh`` draws new permutations for each frame; ``flipped`` is the number of the
+#: corrected (F,))`` corrects ``bob`` in place and returns how many parities Alice disclosed; ``transcript`` has room
+#: for 2 n + 64 a frame. ``fresh`` draws new permutations for each frame; ``flipped`` is the number of the
 #: parity that is flipped on its way to Bob, -1 for none.
 reconcile = _cached_reconcile(digest(__file__))

@@ -15,6 +15,7 @@ import scipy.fft
 from numpy.typing import NDArray
 
 from qfedfm.core.errors import RequestError
+from qfedfm.security.qkd.link.toeplitz_kernel import sum_products
 
 Bits = NDArray[np.uint8]
 LARGEST_ERROR = 0.1
@@ -97,18 +98,17 @@ class ToeplitzHash:
             flat[: self.inputs] += float(1 << (k * self._shift)) * blocks[k]
         padded[:, :side] = flat.reshape(self._columns, side)
         spectra = scipy.fft.rfft(padded, axis=1, overwrite_x=True)
-        sums, product = np.zeros_like(spectra, shape=(self._rows, side + 1)), np.empty(side + 1, np.complex128)
-        for row in range(self._rows):
-            for column in range(self._columns):
-                np.multiply(spectra[column], self._seed[row - column + self._columns - 1], out=product)
-                sums[row] += product
+        sums = np.empty((self._rows, side + 1), dtype=np.complex128)
+        sum_products(spectra, self._seed, sums)
         counts = scipy.fft.irfft(sums, axis=1, overwrite_x=True)[:, :side].reshape(-1)[: self.outputs]
-        # The centred seed took half a count for each input bit that is set.
-        counts = counts + 0.5 * float(flat.sum())
+        # The centred seed took half a count for each input bit that is set; whole counts are added back last,
+        # so that the rounding error is measured where numbers are small.
+        taken = sum(int(block.sum(dtype=np.int64)) << (k * self._shift) for k, block in enumerate(blocks))
+        counts = counts + 0.5 * (taken % 2)
         integers = np.rint(counts)
         error = float(np.abs(counts - integers).max())
         assert error < LARGEST_ERROR, f"rounding error {error:.3f} in a Toeplitz transform"
         self.rounding_error = max(self.rounding_error, error)
-        whole = integers.astype(np.int64)
+        whole = integers.astype(np.int64) + taken // 2
         for k in range(len(blocks)):
             out[k] = (whole >> (k * self._shift)) & 1
