@@ -41,7 +41,7 @@ class ChannelConfig(Config):
     directions: Literal["both", "upload"] = "both"
     preset: str = "metropolitan"
     distance_km: Annotated[float, Field(ge=0)] = 25.0
-    block: Annotated[int, Field(ge=10_000, le=5_000_000)] = 500_000
+    block: Annotated[int, Field(ge=10_000, le=5_000_000)] = 200_000
     eve: Eve = NoEve()
     eve_from_round: Annotated[int, Field(ge=1)] = 1
     on_shortage: Literal["wait", "abort", "fallback"] = "wait"

@@ -19,6 +19,7 @@ from qfedfm.security.qkd.ledger import Draw, Ledger
 from qfedfm.security.qkd.link.eve import NoEve
 from qfedfm.security.qkd.link.outcome import Abort, Outcome
 from qfedfm.security.qkd.link.session import pulses_for, run_session
+from qfedfm.security.qkd.rates.lim_optimum import optimised
 from qfedfm.security.qkd.rates.presets import preset
 
 
@@ -43,7 +44,7 @@ class Measured:
 
 def measure(config: ChannelConfig, streams: Streams, listened: bool) -> Measured:
     """Runs a session over the configured link and returns what it says."""
-    link = preset(config.preset)
+    link = optimised(preset(config.preset), config.distance_km, config.block)
     pulses = min(pulses_for(link, config.distance_km, config.block), 2_000_000_000)
     eve = config.eve if listened else NoEve()
     outcome: Outcome = run_session(link, config.distance_km, pulses, streams, eve=eve)
