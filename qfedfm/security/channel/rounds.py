@@ -50,14 +50,13 @@ class Channel:
         self._directions: dict[tuple[int, str], _Direction] = {}
         self._round: dict[str, Any] = {}
 
-    def begin_round(self, round_number: int, clients: Sequence[int], upload: int, download: int) -> None:
-        """Has a key for every client of the round, in each direction, or ends the run.
+    def begin_round(self, round_number: int, clients: Sequence[int], size: int) -> None:
+        """Has a key for every broadcast of the round, or ends the run.
 
         Args:
             round_number: The round, from 0.
-            clients: Who takes part.
-            upload: Bytes of a client's message.
-            download: Bytes of the server's.
+            clients: Who is asked.
+            size: Bytes of the server's message to each.
 
         Raises:
             EavesdropperError: The links give no key because someone listens.
@@ -65,21 +64,27 @@ class Channel:
         """
         self._directions.clear()
         self._round = {"key_bits_used": 0, "key_wait_seconds": 0.0, "channel_bytes": 0}
-        kind = self.config.kind
-        if kind in QUANTUM:
-            try:
-                self._round["key_wait_seconds"] = self._quantum(round_number, clients, upload, download)
-            except (EavesdropperError, ShortageError) as error:
-                if self.config.on_shortage != "fallback":
-                    raise
-                _log.warning("round %d: %s; falling back to %s", round_number + 1, error, FALLBACK)
-                self._round["fallback"] = str(error)
-                self._directions.clear()
-                kind = FALLBACK
-        if kind != "qkd":
-            for client in clients:
-                self._agree(kind, client, round_number)
-        self._round["key_bits_used"] = self.ledger.bits(round_number)
+        if self.config.kind in QUANTUM:
+            directions = {"download": size} if self.config.directions == "both" else {}
+            self._quantum(round_number, clients, directions)
+        else:
+            self._agree_all(self.config.kind, round_number, clients)
+
+    def begin_uploads(self, round_number: int, clients: Sequence[int], size: int) -> None:
+        """Lets the time of local training pass, then has a key for every upload, or ends the run.
+
+        Args:
+            round_number: The round, from 0.
+            clients: Who has replied.
+            size: Bytes of a client's message, the largest of them.
+
+        Raises:
+            ShortageError: As in :meth:`begin_round`.
+        """
+        if self._pools is not None:
+            self._pools.fill(self.config.round_seconds, list(clients))
+        if self.config.kind == "qkd" and "fallback" not in self._round:
+            self._quantum(round_number, clients, {"upload": size})
 
     def download(self, client: int, round_number: int, schema: str, message: bytes) -> bytes:
         """Returns what the client opens of the server's ``message``."""
@@ -91,12 +96,11 @@ class Channel:
         """Returns what the server opens of the client's ``message``."""
         return self._carry(client, "upload", round_number, schema, message)
 
-    def end_round(self, clients: Sequence[int]) -> dict[str, Any]:
-        """Lets the round's time pass on the links and returns what ``rounds.jsonl`` records."""
+    def end_round(self, round_number: int) -> dict[str, Any]:
+        """Forgets the round's keys and returns what ``rounds.jsonl`` records."""
         self._directions.clear()
-        record = dict(self._round)
+        record = {**self._round, "key_bits_used": self.ledger.bits(round_number)}
         if self._pools is not None:
-            self._pools.fill(self.config.round_seconds, list(clients))
             levels = self._pools.levels
             record["key_pool_bits"] = {str(client): levels[client] for client in sorted(levels)}
         if self._link is not None:
@@ -104,30 +108,39 @@ class Channel:
             record["link_key_rate"] = self._link[1].rate
         return record
 
-    def _quantum(self, round_number: int, clients: Sequence[int], upload: int, download: int) -> float:
-        pools = self._links(round_number)
-        sizes = [upload] if self.config.directions == "upload" else [upload, download]
-        if self.config.cipher == "otp":
-            need = budget.one_time_pad_bits(sizes)
-        elif self.config.kind == "hybrid":
-            need = budget.aes_gcm_bits(1)  # one k_qkd enters the HKDF for both directions
-        else:
-            need = budget.aes_gcm_bits(len(sizes))
-        waited = pools.wait_for(dict.fromkeys(clients, need), self.config.on_shortage == "wait")
+    def _quantum(self, round_number: int, clients: Sequence[int], sizes: Mapping[str, int]) -> None:
+        """Draws keys for these directions, or falls back where the experiment says so."""
+        try:
+            pools = self._links(round_number)
+            needs = {direction: self._need(size) for direction, size in sizes.items()}
+            total = budget.AES_KEY_BITS if self.config.kind == "hybrid" else sum(needs.values())
+            self._round["key_wait_seconds"] += pools.wait_for(
+                dict.fromkeys(clients, total), self.config.on_shortage == "wait"
+            )
+        except (EavesdropperError, ShortageError) as error:
+            if self.config.on_shortage != "fallback":
+                raise
+            _log.warning("round %d: %s; falling back to %s", round_number + 1, error, FALLBACK)
+            self._round["fallback"] = str(error)
+            self._agree_all(FALLBACK, round_number, clients)
+            return
         for client in clients:
-            if self.config.kind == "hybrid":
-                _, key = pools.draw(client, need, "hybrid", round_number)
+            if self.config.kind == "hybrid":  # one k_qkd enters the HKDF for both directions
+                _, key = pools.draw(client, total, "hybrid", round_number)
                 self._agree("hybrid", client, round_number, key)
                 continue
-            for direction, size in zip(("upload", "download"), sizes, strict=False):
-                bits = (
-                    budget.one_time_pad_bits([size])
-                    if self.config.cipher == "otp"
-                    else budget.aes_gcm_bits(1)
-                )
+            for direction, bits in needs.items():
                 key_id, key = pools.draw(client, bits, f"{self.config.cipher} {direction}", round_number)
                 self._place(client, direction, key_id, key)
-        return waited
+
+    def _need(self, size: int) -> int:
+        if self.config.cipher == "otp":
+            return budget.one_time_pad_bits([size])
+        return budget.aes_gcm_bits()
+
+    def _agree_all(self, kind: str, round_number: int, clients: Sequence[int]) -> None:
+        for client in clients:
+            self._agree(kind, client, round_number)
 
     def _links(self, round_number: int) -> KeyPools:
         """Returns the links, measured anew when Eve begins to listen."""
