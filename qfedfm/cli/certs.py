@@ -30,7 +30,9 @@ def certs(out: Path, servers: tuple[str, ...], clients: tuple[str, ...], days: i
         print_json(
             {
                 "authority": str(out / f"{AUTHORITY}.pem"),
-                "identities": {n: {"certificate": str(f.certificate), "key": str(f.key)} for n, f in made.items()},
+                "identities": {
+                    n: {"certificate": str(f.certificate), "key": str(f.key)} for n, f in made.items()
+                },
             }
         )
         return

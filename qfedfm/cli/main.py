@@ -21,7 +21,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "report": ("qfedfm.cli.report:report", "Write the report of one run, or of several side by side."),
     "runs": ("qfedfm.cli.report:runs", "List the runs in a folder."),
     "circuits": ("qfedfm.cli.circuits:circuits", "Circuits: list, show, export, check, analyse."),
-    "circuits": ("qfedfm.cli.circuits:circuits", "List the circuit families, draw one."),
     "qkd": ("qfedfm.cli.qkd:qkd", "Quantum key distribution: rates, a link pulse by pulse, a key manager."),
     "certs": ("qfedfm.cli.certs:certs", "Make an authority and TLS identities."),
     "bench": ("qfedfm.cli.bench:bench", "Measure against named peers."),

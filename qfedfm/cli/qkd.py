@@ -15,13 +15,21 @@ def qkd() -> None:
 
 
 @qkd.command("rate")
-@click.option("--protocol", default="decoy-bb84", show_default=True, help="bb84, decoy-bb84, e91, mdi, tf, ...")
+@click.option(
+    "--protocol", default="decoy-bb84", show_default=True, help="bb84, decoy-bb84, e91, mdi, tf, ..."
+)
 @click.option("--preset", "preset_name", default="gys", show_default=True, help="The link.")
 @click.option("--distance", "distances", type=float, multiple=True, help="Kilometres; may be repeated.")
-@click.option("--decoys", default="vacuum+weak", show_default=True, help="vacuum+weak or infinite (decoy-bb84).")
-@click.option("--block", "blocks", type=float, multiple=True, help="Block size of a finite key; may be repeated.")
+@click.option(
+    "--decoys", default="vacuum+weak", show_default=True, help="vacuum+weak or infinite (decoy-bb84)."
+)
+@click.option(
+    "--block", "blocks", type=float, multiple=True, help="Block size of a finite key; may be repeated."
+)
 @click.option("--reach", "with_reach", is_flag=True, help="Also the largest distance with a key.")
-@click.option("--plot", type=click.Path(path_type=Path), help="Draw all protocols over this preset to a file.")
+@click.option(
+    "--plot", type=click.Path(path_type=Path), help="Draw all protocols over this preset to a file."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
 def rate_command(
     protocol: str,
@@ -98,13 +106,21 @@ def rate_command(
     default="none",
     show_default=True,
 )
-@click.option("--fraction", type=click.FloatRange(0, 1), default=1.0, show_default=True, help="Intercepted share.")
+@click.option(
+    "--fraction", type=click.FloatRange(0, 1), default=1.0, show_default=True, help="Intercepted share."
+)
 @click.option("--bases", type=click.Choice(["random", "x", "z"]), default="random", show_default=True)
 @click.option("--message", default="parity", show_default=True, help="Which message is tampered with.")
 @click.option("--bit", type=click.IntRange(min=0), default=0, show_default=True, help="Which of its bits.")
-@click.option("--cascade", default="option7", show_default=True, help="original, option3, option4 or option7.")
-@click.option("--own-parameters", is_flag=True, help="Keep the preset's intensities; else the best are found.")
-@click.option("--seed", type=int, help="Makes the session reproducible; its key is then for no use but study.")
+@click.option(
+    "--cascade", default="option7", show_default=True, help="original, option3, option4 or option7."
+)
+@click.option(
+    "--own-parameters", is_flag=True, help="Keep the preset's intensities; else the best are found."
+)
+@click.option(
+    "--seed", type=int, help="Makes the session reproducible; its key is then for no use but study."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as one JSON object.")
 def link_command(
     preset_name: str,
@@ -130,7 +146,13 @@ def link_command(
     from qfedfm.security.qkd.link.describing import describe
     from qfedfm.security.qkd.link.distillation import Distillation
     from qfedfm.security.qkd.link.entangled import run_entangled_session
-    from qfedfm.security.qkd.link.eve import MESSAGES, InterceptResend, NoEve, PhotonNumberSplitting, Tampering
+    from qfedfm.security.qkd.link.eve import (
+        MESSAGES,
+        InterceptResend,
+        NoEve,
+        PhotonNumberSplitting,
+        Tampering,
+    )
     from qfedfm.security.qkd.link.session import Outcome, pulses_for, run_session
     from qfedfm.security.qkd.rates import preset
     from qfedfm.security.qkd.rates.lim_optimum import optimised
@@ -197,7 +219,9 @@ def link_command(
 @click.option("--pair", "pairs", multiple=True, required=True, metavar="SAE:SAE", help="May be repeated.")
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", type=click.IntRange(0, 65535), default=8443, show_default=True)
-@click.option("--preset", "preset_name", default="metropolitan", show_default=True, help="The simulated link.")
+@click.option(
+    "--preset", "preset_name", default="metropolitan", show_default=True, help="The simulated link."
+)
 @click.option("--distance", type=float, default=25.0, show_default=True, help="Kilometres.")
 @click.option("--block", type=click.IntRange(10_000, 5_000_000), default=200_000, show_default=True)
 @click.option("--no-link", is_flag=True, help="Serve what the store holds; run no sessions.")

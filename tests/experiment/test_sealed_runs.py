@@ -112,7 +112,7 @@ def test_an_eavesdropper_stops_the_run(tmp_path, capsys):
 
 
 def test_or_falls_back_if_told_so(plain, tmp_path):
-    eve = {"kind": "photon_number_splitting"}
+    eve = {"kind": "intercept_resend", "fraction": 0.7}
     found = run(tmp_path / "run", kind="qkd", **LINK, eve=eve, on_shortage="fallback")
     assert model(found) == model(plain)
     assert all("no key" in line["fallback"] for line in lines(found)[1:])
@@ -123,7 +123,7 @@ def test_unsound_wirings_are_refused(tmp_path, capsys):
     file = tmp_path / "run.yaml"
     for channel, words in (
         ({"kind": "x25519", "cipher": "otp"}, "security.channel.cipher is otp"),
-        ({"kind": "qdk"}, "did you mean 'qkd'"),
+        ({"kind": "qdk"}, "security.channel.kind: input should be 'none', 'qkd'"),
     ):
         file.write_text(yaml.safe_dump({**BASE, "security": {"channel": channel}}))
         assert invoke(["run", str(file), "--out", str(tmp_path / "run")]) == 2

@@ -91,7 +91,8 @@ def test_every_flipped_bit_is_noticed(cipher):
 
 @pytest.mark.parametrize("cipher", ["aes-gcm", "otp"])
 @pytest.mark.parametrize(
-    "field", [{"round": 4}, {"sender": "client-2"}, {"receiver": "client-1"}, {"schema": "x"}, {"key_id": "y"}]
+    "field",
+    [{"round": 4}, {"sender": "client-2"}, {"receiver": "client-1"}, {"schema": "x"}, {"key_id": "y"}],
 )
 def test_a_message_belongs_to_its_round_peers_schema_and_key(cipher, field):
     sealer, opener = ends(cipher)
@@ -122,7 +123,12 @@ def test_agreements_give_fresh_keys(kind, identity):
 
 def test_derived_keys_depend_on_everything():
     base = (b"secret", 0, "client-0", b"t" * 32)
-    changed = [(b"secres", *base[1:]), (base[0], 1, *base[2:]), (*base[:2], "client-1", base[3]), (*base[:3], b"")]
+    changed = [
+        (b"secres", *base[1:]),
+        (base[0], 1, *base[2:]),
+        (*base[:2], "client-1", base[3]),
+        (*base[:3], b""),
+    ]
     assert len({derive(*arguments) for arguments in [base, *changed]}) == 5
     assert derive(b"quantum" + b"kem", 0, "c", b"") != derive(b"Quantum" + b"kem", 0, "c", b"")
 

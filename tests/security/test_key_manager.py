@@ -186,7 +186,10 @@ def test_a_simulated_link_fills_the_store(tmp_path):
 @pytest.mark.slow
 def test_kill_9_of_the_server_never_repeats_a_bit(tmp_path):
     folder, store = tmp_path / "certs", tmp_path / "keys.db"
-    assert invoke(["certs", "--out", str(folder), "--server", "localhost", "--client", "a", "--client", "b"]) == 0
+    assert (
+        invoke(["certs", "--out", str(folder), "--server", "localhost", "--client", "a", "--client", "b"])
+        == 0
+    )
     KeyStore(store).add("a", "b", b"".join(n.to_bytes(4, "big") * 8 for n in range(400)))
     seen: list[bytes] = []
     for _ in range(3):

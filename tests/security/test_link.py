@@ -47,7 +47,9 @@ def test_statistics_are_those_of_the_formulas(name, distance):
     assert (np.abs(sent / found.pulses - shares) <= spread(shares, found.pulses)).all()
     if link.after_pulse == 0:  # then the formulas of Ma et al. describe the same link
         paper = [gain_and_errors(link, distance, mu) for mu in link.intensities]
-        assert (np.abs(found.gains() - [q for q, _ in paper]) <= spread(gains, sent) + 3e-3 * np.array(gains)).all()
+        assert (
+            np.abs(found.gains() - [q for q, _ in paper]) <= spread(gains, sent) + 3e-3 * np.array(gains)
+        ).all()
 
 
 def test_dead_time():
@@ -241,7 +243,9 @@ def test_the_states_as_circuits():
     shots = 20_000
     sampled = outcome_probabilities(shots=shots, seed=3)
     assert (np.abs(sampled - exact) <= spread(exact, shots)).all()
-    assert intercepted_error(exact) == pytest.approx(0.25) and intercepted_error(exact, 0.4) == pytest.approx(0.1)
+    assert intercepted_error(exact) == pytest.approx(0.25) and intercepted_error(exact, 0.4) == pytest.approx(
+        0.1
+    )
     found = send_pulses(CLEAN, 0, 300_000, Streams(9), source="single")
     for bit in (0, 1):
         for a in (0, 1):
@@ -252,7 +256,18 @@ def test_the_states_as_circuits():
 
 
 def test_the_command(capsys):
-    arguments = ["qkd", "link", "--block", "20000", "--distance", "5", "--seed", "1", "--preset", "modern_fibre"]
+    arguments = [
+        "qkd",
+        "link",
+        "--block",
+        "20000",
+        "--distance",
+        "5",
+        "--seed",
+        "1",
+        "--preset",
+        "modern_fibre",
+    ]
     assert invoke([*arguments, "--source", "single", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["outcome"] == "key" and found["key_bits"] > 0

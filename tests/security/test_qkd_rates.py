@@ -94,9 +94,7 @@ def test_no_protocol_without_a_repeater_passes_the_bound(protocol, name):
 
 def test_twin_field_crosses_the_bound_once():
     link = preset("modern_fibre")
-    ahead = [
-        rate("tf", link, d).key_rate_per_pulse > plob(link.channel(d)) for d in range(0, 551, 25)
-    ]
+    ahead = [rate("tf", link, d).key_rate_per_pulse > plob(link.channel(d)) for d in range(0, 551, 25)]
     assert not ahead[0] and ahead[-1] and ahead == sorted(ahead)
 
 

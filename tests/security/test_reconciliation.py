@@ -24,9 +24,7 @@ def failed(found, alice):
     return sum(bool((found.bits[a:b] != alice[a:b]).any()) for a, b in found.frames)
 
 
-@pytest.mark.parametrize(
-    ("error", "published"), [(0.01, 1.143), (0.03, 1.174), (0.05, 1.185), (0.10, 1.209)]
-)
+@pytest.mark.parametrize(("error", "published"), [(0.01, 1.143), (0.03, 1.174), (0.05, 1.185), (0.10, 1.209)])
 def test_original_has_the_published_efficiency(error, published):
     alice, bob = keys(error, 400)
     found = reconcile(alice, bob, error, Streams(1), kind="original")

@@ -28,9 +28,7 @@ class Identity:
         from cryptography.hazmat.primitives.asymmetric import ed25519, mldsa
 
         self._key: Any = (
-            ed25519.Ed25519PrivateKey.generate()
-            if kind == "ed25519"
-            else mldsa.MLDSA65PrivateKey.generate()
+            ed25519.Ed25519PrivateKey.generate() if kind == "ed25519" else mldsa.MLDSA65PrivateKey.generate()
         )
         self.public = self._key.public_key()
 
@@ -130,7 +128,12 @@ class Agreed:
 
 
 def agree(
-    kind: str, round_number: int, client: str, identity: Identity, server_identity: Identity, quantum: bytes = b""
+    kind: str,
+    round_number: int,
+    client: str,
+    identity: Identity,
+    server_identity: Identity,
+    quantum: bytes = b"",
 ) -> Agreed:
     """Runs one agreement, both sides of it.
 

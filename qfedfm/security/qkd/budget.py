@@ -54,7 +54,13 @@ def lora_parameters(rank: int, matrices: int, width: int) -> int:
 
 
 def affordable_rank(
-    rate: float, round_seconds: float, matrices: int, width: int, bits: int, head: int = 0, directions: int = 2
+    rate: float,
+    round_seconds: float,
+    matrices: int,
+    width: int,
+    bits: int,
+    head: int = 0,
+    directions: int = 2,
 ) -> int:
     """Returns the largest adapter rank whose one-time-padded exchange the link keeps up with; 0 if none.
 

@@ -34,7 +34,7 @@ class EncKeys(BaseModel):
 class KeyId(BaseModel):
     """One key's name."""
 
-    key_ID: Annotated[str, Field(min_length=1, max_length=64)]  # noqa: N815
+    key_ID: Annotated[str, Field(min_length=1, max_length=64)]
 
 
 class DecKeys(BaseModel):
@@ -102,7 +102,7 @@ def application(store: KeyStore, pairs: Sequence[tuple[str, str]], names: tuple[
         return draw(caller(request, slave), slave, wanted)
 
     @app.get("/api/v1/keys/{master}/dec_keys")
-    def get_dec(request: Request, master: str, key_ID: str) -> dict[str, Any]:  # noqa: N803
+    def get_dec(request: Request, master: str, key_ID: str) -> dict[str, Any]:
         return _container(store.fetch(master, caller(request, master), [key_ID]))
 
     @app.post("/api/v1/keys/{master}/dec_keys")

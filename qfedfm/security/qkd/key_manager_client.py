@@ -78,7 +78,9 @@ class KeyManagerClient:
             response = connection.getresponse()
             content = response.read()
         except (OSError, ssl.SSLError, http.client.HTTPException) as error:
-            raise RunError(f"the key manager at {self._host}:{self._port} does not answer: {error}") from error
+            raise RunError(
+                f"the key manager at {self._host}:{self._port} does not answer: {error}"
+            ) from error
         finally:
             connection.close()
         try:

@@ -48,7 +48,9 @@ def serve(
     except OSError as error:
         raise RequestError(f"{host}:{port}: cannot be listened on ({error.strerror})") from error
     where = f"https://{host}:{listening.getsockname()[1]}"
-    say(json.dumps({"url": where, "pairs": linked}) if as_json else f"serving keys at {where}, Ctrl-C to stop")
+    say(
+        json.dumps({"url": where, "pairs": linked}) if as_json else f"serving keys at {where}, Ctrl-C to stop"
+    )
     feeders = [LinkFeeder(store, pair, link, distance, block) for pair in linked] if with_link else []
     for feeder in feeders:
         feeder.start()

@@ -116,7 +116,9 @@ class KeyStore:
         with self._transaction() as connection:
             return _stored(connection, _pair(a, b)) // (self.limits.key_size // 8)
 
-    def draw(self, master: str, slaves: Sequence[str], number: int = 1, size: int | None = None) -> list[StoredKey]:
+    def draw(
+        self, master: str, slaves: Sequence[str], number: int = 1, size: int | None = None
+    ) -> list[StoredKey]:
         """Delivers new keys to the master and keeps them for each slave.
 
         Args:
@@ -141,7 +143,9 @@ class KeyStore:
         keys = []
         with self._transaction() as connection:
             if _stored(connection, pair) < number * octets:
-                raise NoKeysError(f"the pool of {master} and {slaves[0]} holds fewer than {number * size} bits")
+                raise NoKeysError(
+                    f"the pool of {master} and {slaves[0]} holds fewer than {number * size} bits"
+                )
             stream = _take(connection, pair, number * octets)
             for k in range(number):
                 key = StoredKey(str(uuid.uuid4()), stream[k * octets : (k + 1) * octets])
@@ -165,7 +169,8 @@ class KeyStore:
         with self._transaction() as connection:
             for key_id in key_ids:
                 row = connection.execute(
-                    "SELECT bits FROM keys WHERE key_id = ? AND master = ? AND slave = ?", (key_id, master, slave)
+                    "SELECT bits FROM keys WHERE key_id = ? AND master = ? AND slave = ?",
+                    (key_id, master, slave),
                 ).fetchone()
                 if row is None or row[0] is None:
                     raise UsedKeyError(f"key {key_id} is unknown, expired, or was delivered before")

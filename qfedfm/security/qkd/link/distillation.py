@@ -167,7 +167,14 @@ def correct(
         flipped = tampering.bit % max(1, min(options.frame, len(alice)) // int(first))
         conversation.tampering = tampering.model_copy(update={"bit": flipped})
     found = reconcile(
-        alice, bob, estimated, streams, kind=options.cascade, frame=options.frame, fresh=False, flipped=flipped
+        alice,
+        bob,
+        estimated,
+        streams,
+        kind=options.cascade,
+        frame=options.frame,
+        fresh=False,
+        flipped=flipped,
     )
     progress.note(parities=found.leak)
     conversation.send("parity", np.packbits(found.transcript).tobytes())

@@ -96,7 +96,8 @@ def run_entangled_session(
         conversation.send("sifting", found.bob_axis.tobytes())
         diagonal = found.bob_axis >= 2
         conversation.send(
-            "estimation", np.packbits(found.alice[diagonal]).tobytes() + np.packbits(found.bob[diagonal]).tobytes()
+            "estimation",
+            np.packbits(found.alice[diagonal]).tobytes() + np.packbits(found.bob[diagonal]).tobytes(),
         )
         if s <= 2:
             raise SessionAborted(

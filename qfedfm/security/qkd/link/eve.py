@@ -58,9 +58,7 @@ class Tampering(Config):
     bit: Annotated[int, Field(ge=0)] = 0
 
 
-Eve = Annotated[
-    NoEve | InterceptResend | PhotonNumberSplitting | Tampering, Field(discriminator="kind")
-]
+Eve = Annotated[NoEve | InterceptResend | PhotonNumberSplitting | Tampering, Field(discriminator="kind")]
 
 
 def attack_numbers(

@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 
 from qfedfm.core.random import Streams
 from qfedfm.security.qkd.link.compiled import generator_state
-from qfedfm.security.qkd.link.eve import InterceptResend, NoEve, PhotonNumberSplitting, Tampering, attack_numbers
+from qfedfm.security.qkd.link.eve import (
+    InterceptResend,
+    NoEve,
+    PhotonNumberSplitting,
+    Tampering,
+    attack_numbers,
+)
 from qfedfm.security.qkd.rates.presets import LinkParameters
 
 AnyEve = NoEve | InterceptResend | PhotonNumberSplitting | Tampering
@@ -146,9 +152,7 @@ def expected_gains(link: LinkParameters, distance: float) -> tuple[list[float], 
     eta = link.efficiency(distance)
     silent = (1 - link.dark_count) ** 2
     direct = [1 - silent * math.exp(-eta * mu) for mu in link.intensities]
-    wrong = [
-        _wrong(link.misalignment, eta * mu, link.dark_count) for mu in link.intensities
-    ]
+    wrong = [_wrong(link.misalignment, eta * mu, link.dark_count) for mu in link.intensities]
     mean = sum(p * d for p, d in zip(link.probabilities, direct, strict=True))
     echo = link.after_pulse * mean
     for _ in range(20):  # an after-pulse may follow an after-pulse

@@ -77,9 +77,7 @@ def process(
     try:
         in_x = detections.alice_x & detections.bob_x
         in_z = ~detections.alice_x & ~detections.bob_x
-        conversation.send(
-            "sifting", detections.pulse.tobytes() + np.packbits(detections.bob_x).tobytes()
-        )
+        conversation.send("sifting", detections.pulse.tobytes() + np.packbits(detections.bob_x).tobytes())
         conversation.send(
             "sifting", np.packbits(detections.alice_x).tobytes() + detections.intensity.tobytes()
         )

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from qfedfm.security.qkd.rates.presets import PRESETS, LinkParameters, preset
 
 if TYPE_CHECKING:
-    from qfedfm.security.qkd.rates.repeaterless import plob
     from qfedfm.security.qkd.rates.point import RatePoint
     from qfedfm.security.qkd.rates.protocols import DECOYS, PROTOCOLS, rate, reach, sweep
+    from qfedfm.security.qkd.rates.repeaterless import plob
 
 __all__ = [
     "DECOYS",

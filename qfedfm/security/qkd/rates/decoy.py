@@ -47,11 +47,7 @@ def vacuum_weak(link: LinkParameters, distance: float) -> RatePoint:
     y1 = (
         mu
         / (mu * nu - nu**2)
-        * (
-            q_nu * math.exp(nu)
-            - q_mu * math.exp(mu) * nu**2 / mu**2
-            - (mu**2 - nu**2) / mu**2 * background
-        )
+        * (q_nu * math.exp(nu) - q_mu * math.exp(mu) * nu**2 / mu**2 - (mu**2 - nu**2) / mu**2 * background)
     )
     e1 = (eq_nu * math.exp(nu) - 0.5 * background) / (y1 * nu) if y1 > 0 else 0.5
     return _point(link, distance, y1, e1, {"decoy_gain": q_nu})

@@ -94,9 +94,7 @@ def evaluate(
     """Returns the model's counts and the bounds that follow from them."""
     expected = model(link, distance, block, basis_x, intensities, probabilities)
     leak = block * link.correction * binary_entropy(expected.error)
-    return expected, bounds(
-        expected.counts, intensities, probabilities, leak, secrecy, correctness, clip
-    )
+    return expected, bounds(expected.counts, intensities, probabilities, leak, secrecy, correctness, clip)
 
 
 def _parameters(z: np.ndarray, weakest: float) -> tuple[float, Three, Three]:

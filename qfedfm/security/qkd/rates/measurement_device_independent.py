@@ -46,9 +46,7 @@ def single_pairs(link: LinkParameters, eta: float) -> tuple[float, float]:
     """Returns the true (yield, error rate) of single-photon pairs, what infinitely many decoys would show."""
     dark = link.dark_count
     clean = (1 - dark) ** 2
-    y11 = clean * (
-        eta**2 / 2 + (4 * eta - 3 * eta**2) * dark + 4 * (1 - eta) ** 2 * dark**2
-    )
+    y11 = clean * (eta**2 / 2 + (4 * eta - 3 * eta**2) * dark + 4 * (1 - eta) ** 2 * dark**2)
     errors = 0.5 * y11 - (0.5 - link.misalignment) * clean * eta**2 / 2
     return y11, errors / y11
 

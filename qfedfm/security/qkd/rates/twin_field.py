@@ -22,7 +22,7 @@ CUT = 12
 
 
 def _overlap(link: LinkParameters) -> float:
-    """cos of the angle between the two parties' modes at the relay, from the misalignment of one photon.
+    """Cos of the angle between the two parties' modes at the relay, from the misalignment of one photon.
 
     A photon of each party that is turned by theta/2 meets the wrong detector with probability
     sin^2(theta/2) = e_d.
@@ -34,8 +34,8 @@ def bit_gain(link: LinkParameters, eta: float, intensity: float) -> tuple[float,
     """Returns (probability of exactly one given click, bit error rate) of the coherent states."""
     gamma, turn, dark = eta * intensity, _overlap(link), link.dark_count
     quiet = (1 - dark) * math.exp(-gamma)
-    gain = 0.5 * (1 - dark) * math.exp(-gamma) * (
-        math.exp(-gamma * turn) + math.exp(gamma * turn) - 2 * quiet
+    gain = (
+        0.5 * (1 - dark) * math.exp(-gamma) * (math.exp(-gamma * turn) + math.exp(gamma * turn) - 2 * quiet)
     )
     wrong = math.exp(-gamma * turn) - quiet
     both = math.exp(-gamma * turn) + math.exp(gamma * turn) - 2 * quiet
@@ -54,7 +54,11 @@ def _only_one_port(turn: float) -> np.ndarray:
     for k in range(CUT + 1):
         for n in range(CUT + 1):
             total = sum(
-                math.comb(n, j) ** 2 * cos2**j * sin2 ** (n - j) * math.factorial(k + j) * math.factorial(n - j)
+                math.comb(n, j) ** 2
+                * cos2**j
+                * sin2 ** (n - j)
+                * math.factorial(k + j)
+                * math.factorial(n - j)
                 for j in range(n + 1)
             )
             table[k, n] = total / (2 ** (k + n) * math.factorial(k) * math.factorial(n))
