@@ -1,7 +1,7 @@
 """Key distribution on one core: pulses, Cascade, privacy amplification, a whole link, a finite-key point.
 
-The named peers run in the same process on smaller inputs: Cascade as a plain Python protocol over blocks (what public
-Python implementations do), and privacy amplification as one big transform of scipy for each key.
+The named peers run in the same process on smaller inputs: Cascade as a plain Python protocol over blocks
+(what public Python implementations do), and privacy amplification as one big transform of scipy for each key.
 """
 
 from __future__ import annotations

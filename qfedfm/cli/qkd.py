@@ -43,8 +43,8 @@ def rate_command(
 ) -> None:
     """Key rates by formula.
 
-    Without a block size rates are asymptotic. decoy-bb84 with one is Lim et al., 2014, with the best intensities;
-    bb84 with one is Tomamichel et al., 2012.
+    Without a block size rates are asymptotic. decoy-bb84 with one is Lim et al., 2014, with the best
+    intensities; bb84 with one is Tomamichel et al., 2012.
     """
     from qfedfm.cli.main import print_json
     from qfedfm.security.qkd.rates import plob, preset, rate, reach

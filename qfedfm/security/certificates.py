@@ -1,7 +1,7 @@
 """TLS identities: an authority, and certificates of servers, clients and key managers (SAEs).
 
-Ed25519 keys, X.509 v3. The common name of a client's certificate is its identity; servers are checked by their
-subject alternative names.
+Ed25519 keys, X.509 v3. The common name of a client's certificate is its identity; servers are checked by
+their subject alternative names.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A fresh, signed key agreement each round: ML-KEM-768, X25519, or QKD and ML-KEM-768 together.
 
 The client sends a fresh public key, the server answers; both messages are signed, and both keys (one for each
-direction) come from HKDF over the shared secrets with the round, both names and the transcript as its info, so a
-key cannot be taken for that of another round or peer. RFC 5869; FIPS 203; FIPS 204; RFC 7748; RFC 8032.
+direction) come from HKDF over the shared secrets with the round, both names and the transcript as its info,
+so a key cannot be taken for that of another round or peer. RFC 5869; FIPS 203; FIPS 204; RFC 7748; RFC 8032.
 """
 
 from __future__ import annotations

@@ -58,11 +58,12 @@ class ChannelConfig(Config):
     def _sound(self) -> ChannelConfig:
         if self.cipher == "otp" and self.kind != "qkd":
             raise RequestError(
-                f"security.channel.cipher is otp but kind is {self.kind}: a one-time pad needs one key bit for "
-                "each bit, which only kind qkd gives; use aes-gcm"
+                f"security.channel.cipher is otp but kind is {self.kind}: a one-time pad needs one key bit "
+                "for each bit, which only kind qkd gives; use aes-gcm"
             )
         if self.eve.kind != "none" and self.kind not in QUANTUM:
             raise RequestError(
-                f"security.channel.eve listens on a quantum link, but kind is {self.kind}; use kind qkd or hybrid"
+                f"security.channel.eve listens on a quantum link, but kind is {self.kind}; "
+                "use kind qkd or hybrid"
             )
         return self

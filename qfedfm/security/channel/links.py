@@ -1,8 +1,8 @@
 """The clients' QKD links in a simulated clock: how much key each holds, and how long a round waits.
 
-A session, pulse by pulse, measures the link: how many secret bits its pulses gave, or why they gave none. Links of
-one federation have the same length and parameters, so one session stands for all of them; between rounds each link
-fills at the measured rate.
+A session, pulse by pulse, measures the link: how many secret bits its pulses gave, or why they gave none.
+Links of one federation have the same length and parameters, so one session stands for all of them; between
+rounds each link fills at the measured rate.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """One sealed message: its form, its associated data, and every way in which it can be refused.
 
-Form: ``QFS1`` | counter, 8 bytes | length of the body, 8 bytes | body | tag, 16 bytes. Round, sender, receiver,
-schema and key id are associated data: they do not travel here, both sides know them.
+Form: ``QFS1`` | counter, 8 bytes | length of the body, 8 bytes | body | tag, 16 bytes. Round, sender,
+receiver, schema and key id are associated data: they do not travel here, both sides know them.
 """
 
 from __future__ import annotations

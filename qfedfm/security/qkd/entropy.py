@@ -14,7 +14,7 @@ def binary_entropy(p: float) -> float:
 
 
 def bb84_fraction(error: float, correction: float = 1.0) -> float:
-    """Returns the asymptotic key per sifted bit, 1 - h(e) - f h(e) (Shor, Preskill, 2000); may be negative."""
+    """Returns the asymptotic key a sifted bit, 1 - h(e) - f h(e); may be negative (Shor, Preskill, 2000)."""
     return 1.0 - (1.0 + correction) * binary_entropy(error)
 
 

@@ -1,7 +1,7 @@
 """The key delivery interface ETSI GS QKD 014 V1.1.1, as a web application over a key store.
 
-The caller's identity is the common name of its TLS certificate, which :mod:`key_manager_server` reads; nothing that
-a request says about its sender is believed.
+The caller's identity is the common name of its TLS certificate, which :mod:`key_manager_server` reads;
+nothing that a request says about its sender is believed.
 """
 
 # FastAPI reads annotations at run time: no ``from __future__ import annotations`` here.

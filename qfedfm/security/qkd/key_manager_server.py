@@ -33,8 +33,8 @@ def make_server(
 ) -> Server:
     """Returns a uvicorn server that asks for client certificates and tells the application whose they are.
 
-    uvicorn hands no peer certificate to the application, so its protocol class is extended by one that reads it
-    from the TLS object when the connection is made.
+    uvicorn hands no peer certificate to the application, so its protocol class is extended by one that reads
+    it from the TLS object when the connection is made.
     """
     try:
         import uvicorn

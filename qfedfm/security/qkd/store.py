@@ -1,7 +1,7 @@
 """A key store per pair of applications (SAEs): every bit is delivered once to each side, or never.
 
-One SQLite file. A delivery is committed, and the bits are gone from the file, before they are handed out: a crash
-in between loses a key and never repeats one. SQLite's lock orders threads and processes.
+One SQLite file. A delivery is committed, and the bits are gone from the file, before they are handed out: a
+crash in between loses a key and never repeats one. SQLite's lock orders threads and processes.
 """
 
 from __future__ import annotations
@@ -135,7 +135,8 @@ class KeyStore:
         size = limits.key_size if size is None else size
         if size % 8 or not limits.min_key_size <= size <= limits.max_key_size:
             raise RequestError(
-                f"size is {size}; it must be a multiple of 8 from {limits.min_key_size} to {limits.max_key_size}"
+                f"size is {size}; it must be a multiple of 8 from {limits.min_key_size} "
+                f"to {limits.max_key_size}"
             )
         if not 1 <= number <= limits.max_key_per_request:
             raise RequestError(f"number is {number}; it must be from 1 to {limits.max_key_per_request}")

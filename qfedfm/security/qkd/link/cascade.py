@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -163,5 +164,5 @@ def reconcile(
         np.concatenate(parts),
         np.concatenate(disclosed),
         np.concatenate(corrected),
-        tuple(zip(edges[:-1], edges[1:], strict=True)),
+        tuple(pairwise(edges)),
     )

@@ -1,9 +1,9 @@
 """Cascade on one frame: passes, binary searches, and every parity that Alice discloses.
 
 Positions of pass p are a permutation of the frame; its blocks are intervals of it, halved again and again.
-Intervals whose parity Bob knows (disclosed, or following from what was) are the known nodes of a binary tree per
-block, in heap order; a known node is odd where Alice's and Bob's parities differ. Without reuse only the blocks
-themselves are known; with reuse every half that a search has looked at stays known.
+Intervals whose parity Bob knows (disclosed, or following from what was) are the known nodes of a binary tree
+per block, in heap order; a known node is odd where Alice's and Bob's parities differ. Without reuse only the
+blocks themselves are known; with reuse every half that a search has looked at stays known.
 """
 
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator"
@@ -87,8 +87,8 @@ def reconcile_frame(
 ):
     """Corrects ``bob`` (n,) in place; returns (parities disclosed so far, bits flipped).
 
-    A wrong parity can keep a search going for ever, so a frame ends after two parities a bit, corrected or not;
-    verification decides.
+    A wrong parity can keep a search going for ever, so a frame ends after two parities a bit, corrected or
+    not; verification decides.
     """
     n, corrected = len(bob), 0
     limit = said + 2 * n + 64
@@ -211,7 +211,7 @@ def _cached_reconcile(digest: int) -> Callable[..., Any]:
 
 
 #: ``reconcile(alice (F, n), bob (F, n), sizes, reuse, fresh, state, transcript, flipped, disclosed (F,),
-#: corrected (F,))`` corrects ``bob`` in place and returns how many parities Alice disclosed; ``transcript`` has room
-#: for 2 n + 64 a frame. ``fresh`` draws new permutations for each frame; ``flipped`` is the number of the
-#: parity that is flipped on its way to Bob, -1 for none.
+#: corrected (F,))`` corrects ``bob`` in place and returns how many parities Alice disclosed; ``transcript``
+#: has room for 2 n + 64 a frame. ``fresh`` draws new permutations for each frame; ``flipped`` is the number
+#: of the parity that is flipped on its way to Bob, -1 for none.
 reconcile = _cached_reconcile(digest(__file__))

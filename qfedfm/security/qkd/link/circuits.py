@@ -1,4 +1,4 @@
-"""The states of BB84 as circuits, measured by a circuit executor: the judge of the pulse kernel on small cases."""
+"""The states of BB84 as circuits: the judge of the pulse kernel on small cases."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def outcome_probabilities(
 
 
 def intercepted_error(probabilities: NDArray[np.float64], share: float = 1.0) -> float:
-    """Returns the error rate of equal bases if Eve measures a share of the pulses in random bases and resends."""
+    """Returns the error rate of equal bases if Eve measures a share of the pulses in random bases."""
     wrong = []
     for bit, basis in product((0, 1), (0, 1)):
         honest = probabilities[bit, basis, basis]

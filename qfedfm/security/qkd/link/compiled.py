@@ -1,7 +1,7 @@
 """How the kernels of a link are compiled, and the generator they draw from.
 
-The generator is xoshiro256++ (Blackman, Vigna, 2021, doi:10.1145/3460772); its four words travel as values, so
-that they stay in registers.
+The generator is xoshiro256++ (Blackman, Vigna, 2021, doi:10.1145/3460772); its four words travel as values,
+so that they stay in registers.
 """
 
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator"

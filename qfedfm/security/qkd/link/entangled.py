@@ -1,4 +1,4 @@
-"""Entanglement-based sessions: pairs, CHSH, and the same road to a key. Ekert, 1991; Bennett, Brassard, Mermin, 1992.
+"""Pairs, CHSH, and the same road to a key. Ekert, 1991; Bennett, Brassard, Mermin, 1992.
 
 Alice measures along Z or X; Bob along Z, X, or one of the two diagonals. Equal axes make the key (X) and the
 compared bits (Z); Alice's axes with Bob's diagonals make S.
@@ -82,8 +82,8 @@ def run_entangled_session(
 ) -> Outcome:
     """Runs one session of E91; arguments as in :func:`measure_pairs` and ``session.run_session``.
 
-    The session ends without a key if S does not exceed the classical bound of 2; the key's length rests on the
-    error rates of both bases (Tomamichel et al., 2012), not on S.
+    The session ends without a key if S does not exceed the classical bound of 2; the key's length rests on
+    the error rates of both bases (Tomamichel et al., 2012), not on S.
     """
     options = options or Distillation()
     found = measure_pairs(pairs, error, streams, intercepted)

@@ -38,8 +38,8 @@ class InterceptResend(Config):
 class PhotonNumberSplitting(Config):
     """Eve keeps a photon of each pulse that has several and blocks single ones as far as the gain allows.
 
-    Brassard, Luetkenhaus, Mor, Sanders, 2000. The signal's gain stays what Bob expects and his error rate does
-    not move; only the decoys' gains betray her.
+    Brassard, Luetkenhaus, Mor, Sanders, 2000. The signal's gain stays what Bob expects and his error rate
+    does not move; only the decoys' gains betray her.
     """
 
     kind: Literal["photon_number_splitting"] = "photon_number_splitting"

@@ -1,8 +1,8 @@
 """The polynomial hash over GF(2^128): verification of keys and Wegman-Carter authentication.
 
-Wegman, Carter, 1981, doi:10.1016/0022-0000(81)90033-7; the field and its bit order are those of GHASH (NIST SP
-800-38D), so that AES-GCM can be the judge. Two messages of at most d blocks collide under a random key with
-probability at most d / 2^128; cut to t bits, at most d / 2^t.
+Wegman, Carter, 1981, doi:10.1016/0022-0000(81)90033-7; the field and its bit order are those of GHASH (NIST
+SP 800-38D), so that AES-GCM can be the judge. Two messages of at most d blocks collide under a random key
+with probability at most d / 2^128; cut to t bits, at most d / 2^t.
 """
 
 from __future__ import annotations

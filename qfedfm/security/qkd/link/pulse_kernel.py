@@ -1,7 +1,7 @@
 """Pulses one after another: source, Eve, channel, detectors.
 
-Two words of randomness decide a pulse: one its intensity and both bases, one its photon number and bit; further
-words are drawn only where photons arrive. Dark counts are drawn as the gaps between them.
+Two words of randomness decide a pulse: one its intensity and both bases, one its photon number and bit;
+further words are drawn only where photons arrive. Dark counts are drawn as the gaps between them.
 """
 
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator"
@@ -151,10 +151,11 @@ def _cached_send(digest: int) -> Callable[..., Any]:
     return send
 
 
-#: ``send(pulses, source, link, eve, state, carried, out, sent)`` returns how many pulses were detected, or -1 if
-#: ``out`` is full. ``source``: probabilities (3), intensities (3), P(X) of Alice and Bob, whether single photons;
-#: ``link``: efficiency, misalignment, dark counts per detector, after-pulse, dead gates; ``eve``: attack, share,
-#: P(X), efficiency of what is forwarded (multi, single), share of singles let through. ``state`` and ``carried``
-#: continue from call to call (-1: begin). ``out`` packs a detection: pulse << 16 | photons << 8 | intensity << 4 |
-#: Alice in X << 3 | Bob in X << 2 | Alice's bit << 1 | Bob's bit. ``sent`` (3, 2) counts pulses by intensity, basis.
+#: ``send(pulses, source, link, eve, state, carried, out, sent)`` returns how many pulses were detected, or -1
+#: if ``out`` is full. ``source``: probabilities (3), intensities (3), P(X) of Alice and Bob, whether single
+#: photons; ``link``: efficiency, misalignment, dark counts per detector, after-pulse, dead gates; ``eve``:
+#: attack, share, P(X), efficiency of what is forwarded (multi, single), share of singles let through.
+#: ``state`` and ``carried`` continue from call to call (-1: begin). ``out`` packs a detection: pulse << 16 |
+#: photons << 8 | intensity << 4 | Alice in X << 3 | Bob in X << 2 | Alice's bit << 1 | Bob's bit. ``sent``
+#: (3, 2) counts pulses by intensity, basis.
 send = _cached_send(digest(__file__))

@@ -1,7 +1,7 @@
 """A session of BB84 over a simulated link, from pulses to a typed outcome.
 
-Weak coherent pulses with decoys follow Lim et al., 2014; single photons follow Tomamichel et al., 2012. Bits in
-the X basis make the key, bits in Z are all compared.
+Weak coherent pulses with decoys follow Lim et al., 2014; single photons follow Tomamichel et al., 2012. Bits
+in the X basis make the key, bits in Z are all compared.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ def run_session(
         link: The link.
         distance: Kilometres.
         pulses: Pulses to send.
-        streams: Where the link's randomness is drawn from; seed them from ``secrets`` if the key is to be used.
+        streams: Where the link's randomness is drawn from; seed them from ``secrets`` if the key is to be
+            used.
         eve: Who is in the middle.
         source: Weak coherent pulses with decoys, or single photons.
         options: How sifted bits become a key.
@@ -106,7 +107,8 @@ def _decoys(
     wrong = detections.alice[in_z] != detections.bob[in_z]
 
     def proof(kept: NDArray[np.bool_], statistics: Statistics) -> tuple[float, float]:
-        # Which bits were compared does not depend on their intensity, so the bounds hold for those that remain.
+        # Which bits were compared does not depend on their intensity, so the bounds hold for those that
+        # remain.
         counts = lim.Counts(
             _three(np.bincount(level_x[kept], minlength=3)),
             _three(np.bincount(level_z, minlength=3)),

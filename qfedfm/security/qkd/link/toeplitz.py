@@ -1,9 +1,10 @@
-"""Privacy amplification by a random Toeplitz matrix. Krawczyk, 1994; Bennett, Brassard, Crepeau, Maurer, 1995.
+"""Privacy amplification by a random Toeplitz matrix. Krawczyk, 1994; Bennett et al., 1995.
 
-Entry (i, j) of the m x n matrix is seed bit i - j + n - 1. The matrix is cut into square blocks of side B, each of
-which is part of a circulant matrix of side 2B: one transform per piece of the input, one per piece of the output,
-and a sum of products in between, all of a size that stays in the cache. Two keys share a transform where the
-rounding error allows it: the second is shifted by more bits than any count of the first can have.
+Entry (i, j) of the m x n matrix is seed bit i - j + n - 1. The matrix is cut into square blocks of side B,
+each of which is part of a circulant matrix of side 2B: one transform per piece of the input, one per piece of
+the output, and a sum of products in between, all of a size that stays in the cache. Two keys share a
+transform where the rounding error allows it: the second is shifted by more bits than any count of the first
+can have.
 """
 
 from __future__ import annotations

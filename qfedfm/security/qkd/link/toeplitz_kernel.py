@@ -29,5 +29,6 @@ def _cached_sum(digest: int) -> Callable[..., None]:
     return sum_products
 
 
-#: ``sum_products(inputs (C, s), seed (R + C - 1, s), sums (R, s))``: sums[r] = sum_c inputs[c] seed[r - c + C - 1].
+#: ``sum_products(inputs (C, s), seed (R + C - 1, s), sums (R, s))``: sums[r] = sum_c inputs[c] seed[r - c + C
+#: - 1].
 sum_products = _cached_sum(digest(__file__))

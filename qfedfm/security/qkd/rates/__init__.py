@@ -1,4 +1,4 @@
-"""Key rates by formula: one protocol a file, all under one name table. Nothing is imported until it is used."""
+"""Key rates by formula: one protocol a file, imported when it is used."""
 
 from __future__ import annotations
 

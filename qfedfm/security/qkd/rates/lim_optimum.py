@@ -75,7 +75,7 @@ def decoy_finite(
 
 
 def optimised(link: LinkParameters, distance: float, block: float) -> LinkParameters:
-    """Returns the link with the basis bias, intensities and probabilities that are best for a block of n_X bits."""
+    """Returns the link with what is best for a block of n_X bits: basis, intensities, probabilities."""
     qx, mus, ps = _best(link, distance, float(block), 1e-9, 1e-15, True)
     return link.model_copy(update={"basis_x": qx, "intensities": mus, "probabilities": ps})
 

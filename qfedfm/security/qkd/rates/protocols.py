@@ -56,7 +56,8 @@ def rate(
             before sifting for bb84 (Tomamichel et al.); null is the asymptotic rate.
 
     Raises:
-        RequestError: An unknown name, a distance below 0, or a block for a protocol without a finite analysis.
+        RequestError: An unknown name, a distance below 0, or a block for a protocol without a finite
+            analysis.
     """
     if protocol not in PROTOCOLS:
         raise RequestError(f"there is no protocol {protocol!r}{nearest(protocol, PROTOCOLS)}")

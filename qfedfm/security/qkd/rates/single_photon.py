@@ -22,7 +22,7 @@ def bb84(link: LinkParameters, distance: float) -> RatePoint:
 
 
 def six_state(link: LinkParameters, distance: float) -> RatePoint:
-    """Returns the rate of the six-state protocol; a third of the pulses survive sifting where BB84 keeps half."""
+    """Returns the rate of the six-state protocol; a third of the pulses survive sifting, not half."""
     gain, error = single_photon(link, distance)
     rate = link.sifting * 2 / 3 * gain * max(0.0, six_state_fraction(error, link.correction))
     return RatePoint("six-state", distance, rate, error, gain, gain, error)

@@ -1,8 +1,8 @@
 """Twin-field QKD. Curty, Azuma, Lo, 2019, doi:10.1038/s41534-019-0175-6.
 
-Both parties send weak coherent states whose phase carries the bit (X); phase errors are bounded by the yields of
-photon-number states (Z), which decoys show. Yields here are those of the channel model, as with infinitely many
-decoys.
+Both parties send weak coherent states whose phase carries the bit (X); phase errors are bounded by the yields
+of photon-number states (Z), which decoys show. Yields here are those of the channel model, as with infinitely
+many decoys.
 """
 
 from __future__ import annotations
