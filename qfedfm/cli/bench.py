@@ -51,7 +51,6 @@ def federation(part: str, executor: str, as_json: bool) -> None:
 
 
 @bench.command()
-<<<<<<< HEAD
 @click.option("--part", default="all", show_default=True, help="One part of the figures.")
 @click.option("--threads", type=click.IntRange(1), help="Threads of torch and of the compiled executor.")
 @click.option("--seconds", type=float, default=4.0, show_default=True, help="Seconds for each ratio.")
@@ -81,7 +80,9 @@ def quantum(part: str, threads: int | None, seconds: float, as_json: bool) -> No
     for name in ("compilation", "plugin", "wide"):
         if name in found:
             click.echo(f"  {name}: {json.dumps(found[name])}")
-=======
+
+
+@bench.command()
 @click.option("--repeats", type=click.IntRange(min=1), default=5, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
 def qkd(repeats: int, as_json: bool) -> None:
@@ -97,4 +98,3 @@ def qkd(repeats: int, as_json: bool) -> None:
         click.echo(name)
         for key, value in figures.items():
             click.echo(f"  {key:<32} {value:.4g}" if isinstance(value, float) else f"  {key:<32} {value}")
->>>>>>> af06afd (Benchmark of key distribution against named peers; plots; the extra qfedfm[qkd])
