@@ -84,10 +84,10 @@ def rate_command(
         return
     click.echo(f"{'km':>8} {'key per pulse':>14} {'key per second':>15} {'QBER':>7} {'PLOB':>10}")
     for entry in points:
-        bound = "" if entry["plob"] is None else f"{entry['plob']:.4g}"
+        shown = "" if entry["plob"] is None else f"{entry['plob']:.4g}"
         click.echo(
             f"{entry['distance_km']:8g} {entry['key_rate_per_pulse']:14.5g} {entry['key_rate']:15.5g} "
-            f"{entry['qber']:7.4f} {bound:>10}"
+            f"{entry['qber']:7.4f} {shown:>10}"
         )
     if with_reach:
         click.echo(f"reach {found['reach_km']:.3f} km")
@@ -153,6 +153,7 @@ def link_command(
         PhotonNumberSplitting,
         Tampering,
     )
+    from qfedfm.security.qkd.link.pulses import AnyEve
     from qfedfm.security.qkd.link.session import Outcome, pulses_for, run_session
     from qfedfm.security.qkd.rates import preset
     from qfedfm.security.qkd.rates.lim_optimum import optimised
@@ -177,11 +178,11 @@ def link_command(
     else:
         if not own_parameters and source == "weak":
             link = optimised(link, distance, block)
-        attacks = {
+        attacks: dict[str, AnyEve] = {
             "none": NoEve(),
-            "intercept_resend": InterceptResend(fraction=fraction, bases=bases),  # type: ignore[arg-type]
+            "intercept_resend": InterceptResend(fraction=fraction, bases=bases),
             "photon_number_splitting": PhotonNumberSplitting(),
-            "tampering": Tampering(message=message, bit=bit),  # type: ignore[arg-type]
+            "tampering": Tampering(message=message, bit=bit),
         }
         if source == "single":
             gain, _ = single_photon(link, distance)

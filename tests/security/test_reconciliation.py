@@ -97,3 +97,14 @@ def test_wrong_requests():
         reconcile(bits, bits, 0.1, Streams(0), kind="option44")
     with pytest.raises(RequestError, match="two keys of one length"):
         reconcile(bits, bits[:5], 0.1, Streams(0))
+
+
+def test_a_plain_protocol_agrees():
+    """Written on its own, one block at a time, it corrects the same errors at nearly the same cost."""
+    from qfedfm.benchmarks.peers.plain_cascade import plain_cascade
+
+    alice, bob = keys(0.05, 1, length=5_000)
+    bits, said = plain_cascade(alice, bob, 0.05)
+    ours = reconcile(alice, bob, 0.05, Streams(0), kind="original")
+    assert bits == alice.tolist() == ours.bits.tolist()
+    assert said == pytest.approx(ours.leak, rel=0.05)

@@ -17,7 +17,7 @@ def plain_cascade(alice: np.ndarray, bob: np.ndarray, error: float, passes: int 
     place: list[dict[int, int]] = []
 
     def differs(block: list[int]) -> bool:
-        return sum(theirs[i] for i in block) % 2 != sum(mine[i] for i in block) % 2
+        return bool(sum(theirs[i] for i in block) % 2 != sum(mine[i] for i in block) % 2)
 
     def search(block: list[int]) -> int:
         nonlocal said

@@ -207,7 +207,8 @@ def _cached_reconcile(digest: int) -> Callable[..., Any]:
             disclosed[frame] = said - before
         return said
 
-    return reconcile
+    function: Callable[..., Any] = reconcile
+    return function
 
 
 #: ``reconcile(alice (F, n), bob (F, n), sizes, reuse, fresh, state, transcript, flipped, disclosed (F,),

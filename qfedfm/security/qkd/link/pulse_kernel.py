@@ -47,8 +47,8 @@ def _cached_send(digest: int) -> Callable[..., Any]:
         basis_a, basis_b = np.uint64(source[6] * 1048576.0), np.uint64(source[7] * 1048576.0)
         single = source[8] > 0.5
         empty = np.empty(3)
-        for k in range(3):
-            empty[k] = math.exp(-source[3 + k])
+        for n in range(3):
+            empty[n] = math.exp(-source[3 + n])
         eta, wrong, dark, after, dead = link[0], link[1], link[2], link[3], np.int64(link[4])
         attack, share, eve_x = np.int64(eve[0]), eve[1], eve[2]
         multi_eta, single_eta, single_share = eve[3], eve[4], eve[5]
@@ -148,7 +148,8 @@ def _cached_send(digest: int) -> Callable[..., Any]:
         carried[0], carried[1], carried[2], carried[3], carried[4] = dark0, dark1, blind, echo0, echo1
         return found
 
-    return send
+    function: Callable[..., Any] = send
+    return function
 
 
 #: ``send(pulses, source, link, eve, state, carried, out, sent)`` returns how many pulses were detected, or -1

@@ -54,19 +54,22 @@ class Detections:
     @property
     def sifted(self) -> NDArray[np.bool_]:
         """Where both used the same basis, (D,)."""
-        return self.alice_x == self.bob_x
+        same: NDArray[np.bool_] = self.alice_x == self.bob_x
+        return same
 
     def gains(self) -> NDArray[np.float64]:
         """Returns detections per pulse sent, by intensity, (3,)."""
         found = np.bincount(self.intensity, minlength=3)
-        return found / np.maximum(self.sent.sum(axis=1), 1)
+        gains: NDArray[np.float64] = found / np.maximum(self.sent.sum(axis=1), 1)
+        return gains
 
     def errors(self) -> NDArray[np.float64]:
         """Returns the error rate of sifted detections by intensity, (3,)."""
         kept = self.sifted
         level = self.intensity[kept]
         wrong = np.bincount(level, weights=self.alice[kept] != self.bob[kept], minlength=3)
-        return wrong / np.maximum(np.bincount(level, minlength=3), 1)
+        rates: NDArray[np.float64] = wrong / np.maximum(np.bincount(level, minlength=3), 1)
+        return rates
 
 
 def send_pulses(

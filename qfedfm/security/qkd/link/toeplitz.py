@@ -81,7 +81,8 @@ class ToeplitzHash:
         A single block of shape (inputs,) gives shape (outputs,).
         """
         if blocks.ndim == 1:
-            return self(blocks[None])[0]
+            single: Bits = self(blocks[None])[0]
+            return single
         if blocks.shape[1] != self.inputs:
             raise RequestError(f"blocks have {blocks.shape[1]} bits; this Toeplitz hash takes {self.inputs}")
         result = np.empty((len(blocks), self.outputs), dtype=np.uint8)

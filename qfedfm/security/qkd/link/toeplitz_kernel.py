@@ -5,13 +5,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from qfedfm.security.qkd.link.compiled import cached, digest
 
 STRIP = 1024
 
 
-def _cached_sum(digest: int) -> Callable[..., None]:
+def _cached_sum(digest: int) -> Callable[..., Any]:
     @cached
     def sum_products(inputs, seed, sums):
         digest  # noqa: B018  (numba finds what it compiled by the values a function closes over)
@@ -26,7 +27,8 @@ def _cached_sum(digest: int) -> Callable[..., None]:
                     for k in range(begin, end):
                         sums[row, k] += inputs[column, k] * seed[d, k]
 
-    return sum_products
+    function: Callable[..., Any] = sum_products
+    return function
 
 
 #: ``sum_products(inputs (C, s), seed (R + C - 1, s), sums (R, s))``: sums[r] = sum_c inputs[c] seed[r - c + C

@@ -124,9 +124,10 @@ def _best(
         return -found.length / expected.pulses if found.length > 0 else -found.length / block
 
     starts = sorted((np.array(start) for start in _STARTS), key=loss)
-    coarse = {"xatol": 1e-3, "fatol": 1e-12, "maxfev": 400, "adaptive": True}
-    best = minimize(loss, starts[0], method="Nelder-Mead", options=coarse)
-    best = minimize(loss, best.x, method="Nelder-Mead", options={**coarse, "maxfev": 300})
+    coarse: Any = {"xatol": 1e-3, "fatol": 1e-12, "maxfev": 400, "adaptive": True}
+    fine: Any = {**coarse, "maxfev": 300}
+    best: Any = minimize(loss, starts[0], method="Nelder-Mead", options=coarse)
+    best = minimize(loss, best.x, method="Nelder-Mead", options=fine)
     if best.fun >= 0:
         for start in starts[1:]:
             other = minimize(loss, start, method="Nelder-Mead", options=coarse)
