@@ -23,7 +23,7 @@ LARGEST_ERROR = 0.1
 """Counts are integers; a transform further from them than this is a bug, not noise."""
 MOST_PACKED = 1 << 21
 """Keys longer than this are transformed alone: packed, the rounding error could come near the limit."""
-SIDE = 1 << 17
+SIDE = 1 << 16
 """Largest side of a square block."""
 
 
