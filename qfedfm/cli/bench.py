@@ -80,3 +80,21 @@ def quantum(part: str, threads: int | None, seconds: float, as_json: bool) -> No
     for name in ("compilation", "plugin", "wide"):
         if name in found:
             click.echo(f"  {name}: {json.dumps(found[name])}")
+
+
+@bench.command()
+@click.option("--repeats", type=click.IntRange(min=1), default=5, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
+def qkd(repeats: int, as_json: bool) -> None:
+    """Pulses, Cascade, privacy amplification, a whole link, a finite-key point; on one core."""
+    from qfedfm.benchmarks.qkd import measure
+    from qfedfm.cli.main import print_json
+
+    found = measure(repeats)
+    if as_json:
+        print_json(found)
+        return
+    for name, figures in found.items():
+        click.echo(name)
+        for key, value in figures.items():
+            click.echo(f"  {key:<32} {value:.4g}" if isinstance(value, float) else f"  {key:<32} {value}")

@@ -21,6 +21,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "report": ("qfedfm.cli.report:report", "Write the report of one run, or of several side by side."),
     "runs": ("qfedfm.cli.report:runs", "List the runs in a folder."),
     "circuits": ("qfedfm.cli.circuits:circuits", "Circuits: list, show, export, check, analyse."),
+    "qkd": ("qfedfm.cli.qkd:qkd", "Quantum key distribution: rates, a link pulse by pulse, a key manager."),
+    "certs": ("qfedfm.cli.certs:certs", "Make an authority and TLS identities."),
     "bench": ("qfedfm.cli.bench:bench", "Measure against named peers."),
     "schema": ("qfedfm.cli.about:schema", "Print the JSON schema of the experiment file."),
     "doctor": ("qfedfm.cli.about:doctor", "Check the installation and what this machine can do."),

@@ -13,12 +13,12 @@ from qfedfm.data import DataConfig
 from qfedfm.federation.config import ClientConfig, FederationConfig
 from qfedfm.federation.stages import StageConfig
 from qfedfm.models import ModelConfig
+from qfedfm.security.config import SecurityConfig
 
 RESULTS_VERSION = 2
 """Raised whenever a change of the package changes numbers, so that stale results are never reused."""
 
 _NOT_BUILT = {
-    "security": "security (channel, sum) is not built yet; leave the key out",
     "trust": "trust is not built yet; leave the key out",
     "incentives": "incentives is not built yet; leave the key out",
 }
@@ -36,6 +36,7 @@ class Experiment(Config):
         client: Local training.
         aggregation: The rule from updates to the next model.
         stages: Steps around the update, in order on the client, reversed on the server.
+        security: How what travels is protected.
         device: ``auto`` is CUDA where there is one.
         track: Trackers beside the run's folder.
     """
@@ -48,6 +49,7 @@ class Experiment(Config):
     client: ClientConfig = ClientConfig()
     aggregation: AggregationConfig = FedAvg()
     stages: tuple[StageConfig, ...] = ()
+    security: SecurityConfig = SecurityConfig()
     device: Literal["auto", "cpu", "cuda"] = "auto"
     track: tuple[Literal["tensorboard"], ...] = ()
 

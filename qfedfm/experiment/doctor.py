@@ -8,12 +8,24 @@ from typing import Any
 from qfedfm.core.errors import QfedfmError
 from qfedfm.core.files import cache_folder
 
-_BASE = ("torch", "transformers", "peft", "pennylane", "qiskit", "numpy", "scipy", "pandas", "safetensors")
+_BASE = (
+    "torch",
+    "transformers",
+    "peft",
+    "pennylane",
+    "qiskit",
+    "numpy",
+    "scipy",
+    "pandas",
+    "safetensors",
+    "cryptography",
+)
 _EXTRAS = {
     "aer": "qiskit_aer",
     "ibm": "qiskit_ibm_runtime",
     "flower": "flwr",
     "he": "tenseal",
+    "qkd": "fastapi",
     "tensorboard": "tensorboard",
     "notebooks": "nbclient",
     "hub": "datasets",

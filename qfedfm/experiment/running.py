@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from qfedfm.data import FederatedData
+    from qfedfm.federation.engines import Engine
+    from qfedfm.federation.engines.sealed import SealedEngine
     from qfedfm.federation.plan import Plan
     from qfedfm.federation.state import State
     from qfedfm.models import Model
@@ -291,7 +293,9 @@ def _rounds(
     federation = parts.experiment.federation
     clients = Pooled(parts.data.clients) if federation.engine == "central" else parts.data.clients
     labels = torch.from_numpy(np.asarray(parts.data.labels)).to(parts.device)
-    engine = LocalEngine(parts.model, labels, clients, store)
+    local = LocalEngine(parts.model, labels, clients, store)
+    sealed = _sealed(parts, local, lines[-1] if lines else {})
+    engine = sealed or local
     validation = parts.data.clients.validation_indices
     counter = ByteCounter()
     trackers = open_trackers(parts.experiment.track, folder.path, state.round)
@@ -306,6 +310,8 @@ def _rounds(
                 state, record = run_round(state, parts.plan, engine, counter)
                 trained = time.perf_counter()
                 line = record.plain()
+                if sealed is not None:
+                    line |= sealed.end_round(state.round - 1)
                 if state.round % federation.evaluate_every == 0 or state.round == federation.rounds:
                     line |= _measure(parts, state.model, validation)
                 evaluated = time.perf_counter()
@@ -336,6 +342,18 @@ def _rounds(
         for tracker in trackers:
             tracker.close()
     return state
+
+
+def _sealed(parts: Parts, engine: Engine, last: dict[str, Any]) -> SealedEngine | None:
+    """Returns the engine inside the experiment's channel, or null without one."""
+    config = parts.experiment.security.channel
+    if config.kind == "none":
+        return None
+    from qfedfm.federation.engines.sealed import SealedEngine
+    from qfedfm.security.channel.rounds import Channel
+
+    levels = {int(client): bits for client, bits in last.get("key_pool_bits", {}).items()}
+    return SealedEngine(engine, Channel(config, parts.streams.at("channel"), levels))
 
 
 def _measure(parts: Parts, vector: Tensor, validation: np.ndarray) -> dict[str, float]:
@@ -393,6 +411,7 @@ def _finish(parts: Parts, folder: RunFolder, state: State) -> None:
             "upload_bytes": sum(line.get("upload_bytes", 0) for line in rounds),
             "download_bytes": sum(line.get("download_bytes", 0) for line in rounds),
             "refused_updates": sum(len(line.get("refused", ())) for line in rounds),
+            **_channel_totals(rounds),
             "local_steps": sum(line.get("steps", 0) for line in rounds),
             "classes": len(data.label_names),
             "clients": len(data.clients),
@@ -400,6 +419,14 @@ def _finish(parts: Parts, folder: RunFolder, state: State) -> None:
             "test_examples": len(data.test),
         },
     )
+
+
+def _channel_totals(rounds: list[dict[str, Any]]) -> dict[str, float]:
+    """Returns what the channel spent over all rounds; nothing for a run without one."""
+    names = ("key_bits_used", "key_wait_seconds", "channel_bytes")
+    if not any(name in line for line in rounds for name in names):
+        return {}
+    return {name: sum(line.get(name, 0) for line in rounds) for name in names}
 
 
 def _encoding(show: Progress) -> Callable[[int, int], None]:

@@ -9,6 +9,7 @@ from typing import Any
 from qfedfm.core.files import write_atomic
 from qfedfm.experiment import quantities
 from qfedfm.experiment.report.bars import gauge
+from qfedfm.experiment.report.channel import channel
 from qfedfm.experiment.report.cost import cost, numbers, participation
 from qfedfm.experiment.report.learning import circuit, classes, clients, learning
 from qfedfm.experiment.report.page import document, facts, folded, heading, section, tiles, warning
@@ -42,6 +43,7 @@ def render(records: Records) -> str:
         section("clients", "Clients", clients(records)),
         section("circuit", "Circuit", circuit(records)),
         section("cost", "Cost", cost(records)),
+        section("channel", "Channel", channel(records)),
         section("participation", "Participation", participation(records)),
         section("rounds", "Numbers by round", numbers(records)),
         section("setup", "Configuration and environment", _setup(records)),

@@ -1,0 +1,80 @@
+"""An engine whose messages travel through a channel: serialised, sealed, opened, parsed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from qfedfm.core.errors import RunError
+from qfedfm.core.random import Streams
+from qfedfm.core.tensors import Layout
+from qfedfm.core.update import Update
+
+if TYPE_CHECKING:
+    from qfedfm.federation.engines import Engine
+    from qfedfm.federation.faults import Faults
+    from qfedfm.federation.messages import Broadcast
+    from qfedfm.federation.plan import Plan
+    from qfedfm.security.channel.rounds import Channel
+
+
+class SealedEngine:
+    """Puts a channel around an engine; the numbers that arrive are those that were sent, to the bit.
+
+    Args:
+        engine: Who trains.
+        channel: What the messages travel through.
+    """
+
+    def __init__(self, engine: Engine, channel: Channel) -> None:
+        self._engine = engine
+        self._channel = channel
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """Training examples per client, shape (N,)."""
+        return self._engine.sizes
+
+    @property
+    def layout(self) -> Layout:
+        """What is trained and travels."""
+        return self._engine.layout
+
+    def train(
+        self, plan: Plan, broadcast: Broadcast, cohort: Sequence[int], faults: Faults, rng: Streams
+    ) -> list[Update]:
+        """Returns the replies as the server opened them.
+
+        Raises:
+            ChannelError: A key is missing or a message was not accepted; the model stays as it was.
+        """
+        number, schema = broadcast.round, broadcast.layout.schema
+        message = broadcast.to_bytes()
+        self._channel.begin_round(number, cohort, len(message))
+        for client in cohort:
+            if self._channel.download(client, number, schema, message) != message:
+                raise RunError(f"client {client} opened another broadcast than the one that was sent")
+        replies = self._engine.train(plan, broadcast, cohort, faults, rng)
+        sent = [(reply, reply.to_bytes()) for reply in replies]
+        largest = max((len(content) for _, content in sent), default=0)
+        self._channel.begin_uploads(number, [reply.client for reply in replies], largest)
+        return [
+            _on(reply, Update.from_bytes(self._channel.upload(reply.client, number, schema, content)))
+            for reply, content in sent
+        ]
+
+    def end_round(self, round_number: int) -> dict[str, Any]:
+        """Returns what the channel records of the round, from 0."""
+        return self._channel.end_round(round_number)
+
+
+def _on(sent: Update, opened: Update) -> Update:
+    """Returns ``opened`` with its tensors where those of ``sent`` are."""
+    return replace(
+        opened,
+        delta={name: tensor.to(sent.delta[name].device) for name, tensor in opened.delta.items()},
+        auxiliary={name: tensor.to(sent.auxiliary[name].device) for name, tensor in opened.auxiliary.items()},
+    )
