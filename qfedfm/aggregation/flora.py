@@ -26,9 +26,13 @@ class FLora(Rule):
     moves_frozen: ClassVar[bool] = True
     needs_individuals: ClassVar[bool] = True
 
+    def drawn(self, name: str) -> bool:
+        """Returns whether ``name`` is a factor."""
+        return is_down(name) or is_up(name)
+
     def moved(self, name: str, round_number: int) -> bool:
-        """Returns whether ``name`` is not a factor: those are drawn anew by everybody."""
-        return not (is_down(name) or is_up(name))
+        """Returns whether ``name`` is not a factor."""
+        return not self.drawn(name)
 
     def merge(self, found: Factors) -> Merged:
         """Returns fresh factors and the stack as what is added to the frozen weight."""

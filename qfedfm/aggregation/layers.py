@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from qfedfm.aggregation.cohort import Cohort
+from qfedfm.core.errors import RequestError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -60,9 +61,21 @@ def lora_layers(layout: Layout) -> tuple[Layer, ...]:
         for down, up in _ENDS.items():
             if name.startswith(ADAPTER) and name.endswith(down):
                 stem = name.removesuffix(down)
+                if len(shape) != 2 or len(shapes[stem + up]) != 2:
+                    continue  # a convolution; see require_matrices
                 outputs = shapes[stem + up][0]
                 found.append(Layer(stem.removeprefix(ADAPTER), name, stem + up, shape[1], outputs, shape[0]))
     return tuple(found)
+
+
+def require_matrices(layout: Layout) -> None:
+    """Raises RequestError if an adapter's factors are not two matrices, as those of a convolution."""
+    for name, shape in layout.entries:
+        if (is_down(name) or is_up(name)) and len(shape) != 2:
+            raise RequestError(
+                f"model.adapter.targets: {name.removeprefix(ADAPTER)} belongs to a convolution, whose LoRA "
+                "factors are no matrices; use aggregation {kind: fedavg}, or adapt linear layers only"
+            )
 
 
 def truncated(layout: Layout, vector: Tensor, rank: int) -> Tensor:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from qfedfm.aggregation.cohort import Cohort, Combined
-from qfedfm.aggregation.layers import Factors, Merged, factors, lora_layers
+from qfedfm.aggregation.layers import Factors, Merged, factors, lora_layers, require_matrices
 from qfedfm.core.config import Config
 
 if TYPE_CHECKING:
@@ -69,6 +69,10 @@ class Rule(Config):
         """Returns whether ``combine`` of round ``round_number`` moves ``name`` to what must be sent down."""
         return self.trains(name, round_number)
 
+    def drawn(self, name: str) -> bool:
+        """Returns whether clients draw ``name`` anew from the round's stream, so that it never travels."""
+        return False
+
     def ranks(self, state: State, configured: Mapping[int, int]) -> Mapping[int, int]:
         """Returns the rank that each client trains now, from the configured ones."""
         return configured
@@ -87,6 +91,8 @@ class Rule(Config):
 
     def combine(self, state: State, cohort: Cohort) -> tuple[Combined, dict[str, Tensor]]:
         """Returns the combined difference, (d,), with what moves frozen weights, and the next state."""
+        if self.needs_lora:
+            require_matrices(cohort.layout)
         weights = self.weights(cohort).to(cohort.delta_KD.device)
         delta = weights.to(cohort.delta_KD) @ cohort.delta_KD
         frozen: dict[str, tuple[Tensor, Tensor]] = {}

@@ -181,7 +181,13 @@ def make_plan(experiment: Experiment, data: FederatedData) -> Plan:
     """Returns the plan of a federation; refuses a cohort larger than the number of clients."""
     from qfedfm.federation.plan import Plan
 
-    plan = Plan.of(experiment.federation, experiment.client, experiment.aggregation, experiment.stages)
+    plan = Plan.of(
+        experiment.federation,
+        experiment.client,
+        experiment.aggregation,
+        experiment.stages,
+        experiment.adapter(),
+    )
     plan.cohort_size(len(data.clients))
     return plan
 

@@ -77,6 +77,9 @@ class ClientConfig(Config):
         clip_norm: Largest L2 norm of a step's gradient, per client; null for none.
         keep_optimizer_state: Whether momenta survive from round to round in the client store; such
             clients are trained one by one.
+        ranks: LoRA ranks in turn: client k trains ``ranks[k mod len(ranks)]``, at most the adapter's rank;
+            null for the adapter's. All share the adapter's scale (each client's alpha is in proportion
+            to its rank).
     """
 
     epochs: Annotated[int, Field(ge=1)] = 1
@@ -88,6 +91,7 @@ class ClientConfig(Config):
     logit_adjustment: Annotated[float, Field(ge=0)] = 0.0
     clip_norm: Annotated[float, Field(gt=0)] | None = None
     keep_optimizer_state: bool = False
+    ranks: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] | None = None
 
     @model_validator(mode="after")
     def _defined(self) -> ClientConfig:
