@@ -56,6 +56,7 @@ def check(
     """
     _rule(aggregation, adapter, federation)
     _ranks(client, aggregation, adapter)
+    _personal(federation, client, aggregation)
     _coordinates(federation, client, aggregation, stages)
     _stages(stages)
     if reveals == "sum":
@@ -101,6 +102,21 @@ def _ranks(client: ClientConfig, rule: AggregationConfig, adapter: Adapter | Non
         raise RequestError(
             f"client.algorithm {client.algorithm.kind} keeps vectors over all ranks, which clients of lower "
             "ranks do not train; leave client.ranks out, or use sgd or fedprox"
+        )
+
+
+def _personal(federation: FederationConfig, client: ClientConfig, rule: AggregationConfig) -> None:
+    own = any(rule.keeps(name) for name in ("adapter/layer.lora_B", "head/output.weight"))
+    kept = own or client.algorithm.kind in ("ditto", "pfedme", "local_parts")
+    if kept and federation.engine == "central":
+        what = f"aggregation.kind {rule.kind}" if own else f"client.algorithm {client.algorithm.kind}"
+        raise RequestError(
+            f"{what} leaves models with the clients, and federation.engine central has one; use local"
+        )
+    if own and client.algorithm.kind in ("ditto", "pfedme"):
+        raise RequestError(
+            f"client.algorithm {client.algorithm.kind} trains a second, whole model at each client, and "
+            f"aggregation.kind {rule.kind} leaves parts of the first there; use one of the two"
         )
 
 

@@ -5,14 +5,14 @@ The round is a function of the state; only the engine has effects.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from qfedfm.aggregation import Cohort, Combined
 from qfedfm.aggregation.certificate import certify, verify
 from qfedfm.aggregation.frozen import accumulate
-from qfedfm.aggregation.layers import lora_layers
+from qfedfm.aggregation.layers import ADAPTER, lora_layers
 from qfedfm.core.errors import UpdateRefusedError
 from qfedfm.core.metrics import Metrics
 from qfedfm.core.update import Update
@@ -125,7 +125,7 @@ def run_round(
             for client in cohort
         ),
         update_norm=norm,
-        layers=layers,
+        layers=_with_bytes(layers, broadcast, travel, cohort, reached),
     )
     return (
         State(
@@ -173,3 +173,28 @@ def _layers(
     if verified:
         verify(cohort, combined, p_K, found)
     return {entry.module: entry.plain() for entry in found}
+
+
+def _with_bytes(
+    layers: Mapping[str, Mapping[str, Any]],
+    broadcast: Broadcast,
+    travel: Travel,
+    cohort: Sequence[int],
+    reached: set[int],
+) -> dict[str, dict[str, Any]]:
+    """Returns the layers with the bytes of their tensors, all clients together, before stages pack them."""
+    result = {name: dict(found) for name, found in layers.items()}
+    for found in result.values():
+        found |= {"upload_bytes": 0, "download_bytes": 0}
+    names = {name: f"{ADAPTER}{name}." for name in result}
+    for client in cohort if result else ():
+        known = client in reached
+        changes = broadcast.latest if known else broadcast.frozen
+        for key, layout in (("upload", travel.up(client)), ("download", travel.down(client, known))):
+            for module, prefix in names.items():
+                result[module][f"{key}_bytes"] += 4 * layout.subset(prefix).size
+        for name, tensor in changes.items():
+            module = name.rpartition("|")[0]
+            if module in result:
+                result[module]["download_bytes"] += 4 * tensor.numel()
+    return result
