@@ -1,4 +1,4 @@
-"""Combining a large model's LoRA: the exact fixed-rank rule against the dense SVD route, FedIT against reading.
+"""Combining a large model's LoRA: the exact fixed-rank rule against a dense SVD, FedIT against reading.
 
 The clients' factors lie in one file, layer after layer, and are mapped, not loaded: memory holds one layer.
 Shapes: K = clients, r = rank, o = outputs, i = inputs of a layer.
@@ -100,7 +100,7 @@ def measure(
 
 
 def dense_route(rows: Tensor, shape: Shape, p_K: Tensor) -> Tensor:
-    """Returns the best rank-r approximation as it is usually computed: form the sum, full SVD, cut; float32."""
+    """Returns the best rank-r approximation the usual way: form the sum, full SVD, cut; float32."""
     import torch
 
     B_Kor, A_Kri = _split(rows, shape)
@@ -109,7 +109,8 @@ def dense_route(rows: Tensor, shape: Shape, p_K: Tensor) -> Tensor:
         total += p * (B @ A)
     U, sigma, Vt = torch.linalg.svd(total, full_matrices=False)
     r = shape.rank
-    return (U[:, :r] * sigma[:r]) @ Vt[:r]
+    best: Tensor = (U[:, :r] * sigma[:r]) @ Vt[:r]
+    return best
 
 
 def factors(rows: Tensor, shape: Shape, p_K: Tensor) -> Factors:

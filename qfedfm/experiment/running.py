@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from qfedfm.data import FederatedData
     from qfedfm.experiment.personal import Personal
+    from qfedfm.federation.config import FederationConfig
     from qfedfm.federation.engines.local import LocalEngine
     from qfedfm.federation.plan import Plan
     from qfedfm.federation.state import State
@@ -315,6 +316,7 @@ def _rounds(
     if state is None or [line["round"] for line in lines] != list(range(state.round + 1)):
         if state is not None:
             _log.warning("rounds.jsonl does not reach the checkpoint; starting over")
+        lines = []
         for path in (folder.rounds, folder.timings):
             path.unlink(missing_ok=True)
         state = parts.plan.initial_state(parts.model.initial().to(parts.device), rng)
@@ -331,13 +333,16 @@ def _rounds(
             checkpoint.save(folder.checkpoints, state, parts.run_id)
         show.phase("training", federation.rounds, "rounds", state.round)
         with _stop_after_round() as stopped:
-            while state.round < federation.rounds:
+            spent = sum(line.get("upload_bytes", 0) + line.get("download_bytes", 0) for line in lines)
+            while not _over(federation, state.round, spent):
                 began = time.perf_counter()
                 state, record = run_round(state, parts.plan, engine, counter, score=score, verified=verify)
                 parts.model.fold(state.frozen)
                 trained = time.perf_counter()
                 line = record.plain()
-                if state.round % federation.evaluate_every == 0 or state.round == federation.rounds:
+                spent += record.upload_bytes + record.download_bytes
+                over = _over(federation, state.round, spent)
+                if state.round % federation.evaluate_every == 0 or over:
                     line |= _measure(parts, personal, state.model, validation)
                 evaluated = time.perf_counter()
                 append_line(folder.rounds, line)
@@ -358,7 +363,7 @@ def _rounds(
                     after_round(line)
                 if not record.participants:
                     _log.warning("round %d: no update was admitted; the model stays as it was", state.round)
-                if stopped.is_set() and state.round < federation.rounds:
+                if stopped.is_set() and not over:
                     raise InterruptedRunError(
                         f"stopped after round {state.round} of {federation.rounds}; continue with --resume"
                     )
@@ -366,6 +371,13 @@ def _rounds(
         for tracker in trackers:
             tracker.close()
     return state
+
+
+def _over(federation: FederationConfig, done: int, spent: int) -> bool:
+    """Returns whether a run ends here, after ``done`` rounds and ``spent`` bytes."""
+    return done >= federation.rounds or (
+        federation.byte_budget is not None and spent >= federation.byte_budget
+    )
 
 
 def _score(parts: Parts, validation: np.ndarray) -> Callable[[Tensor], float] | None:

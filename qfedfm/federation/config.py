@@ -41,6 +41,8 @@ class FederationConfig(Config):
             the baseline, on the same code path).
         batch_clients: How many head-only clients are trained in one call; null lets the engine decide.
         evaluate_every: Test after every so many rounds (and always after the last).
+        byte_budget: The run ends after the round in which so many bytes, up and down together, have
+            travelled, or after ``rounds``; null for no such limit. A schedule still counts ``rounds``.
     """
 
     rounds: Annotated[int, Field(ge=1)] = 5
@@ -51,6 +53,7 @@ class FederationConfig(Config):
     faults: FaultsConfig = FaultsConfig()
     batch_clients: Annotated[int, Field(ge=1)] | None = None
     evaluate_every: Annotated[int, Field(ge=1)] = 1
+    byte_budget: Annotated[int, Field(ge=1)] | None = None
 
     @field_validator("engine", mode="before")
     @classmethod

@@ -27,8 +27,8 @@ def exactness(records: Records) -> str:
         "relative, largest of all layers",
     )
     caption = (
-        "Error: what the clients receive against the weighted sum of their products B A, relative. Drift: how "
-        "far their changes of the product lie apart, 0 if all moved alike, 1 if their changes cancel."
+        "Error: what the clients receive against the weighted sum of their products B A, relative. Drift: "
+        "how far their changes of the product lie apart, 0 if all moved alike, 1 if their changes cancel."
     )
     return cards([figure("Exactness", chart, caption), _by_layer(rounds[-1])], roomy=True)
 
