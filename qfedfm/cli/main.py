@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "report": ("qfedfm.cli.report:report", "Write the report of one run, or of several side by side."),
     "runs": ("qfedfm.cli.report:runs", "List the runs in a folder."),
     "circuits": ("qfedfm.cli.circuits:circuits", "Circuits: list, show, export, check, analyse."),
+    "aggregate": ("qfedfm.cli.aggregate:aggregate", "List the aggregation rules, measure them."),
     "bench": ("qfedfm.cli.bench:bench", "Measure against named peers."),
     "schema": ("qfedfm.cli.about:schema", "Print the JSON schema of the experiment file."),
     "doctor": ("qfedfm.cli.about:doctor", "Check the installation and what this machine can do."),
