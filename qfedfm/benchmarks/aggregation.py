@@ -66,7 +66,7 @@ def measure(
         path = Path(folder) / "factors.bin"
         _write(path, shape, streamed)
         began = _peak_bytes()
-        read = _median(repeats, lambda: _each(path, shape, streamed, _read))
+        read = _median(repeats, lambda: _each(path, shape, streamed, lambda rows: None))
         fedit = _median(repeats, lambda: _each(path, shape, streamed, lambda x: p_K.float() @ x))
         exact = _median(
             1 if streamed > 1 else repeats,
@@ -132,15 +132,12 @@ def factors(rows: Tensor, shape: Shape, p_K: Tensor) -> Factors:
 
 
 def layers(path: Path, shape: Shape, count: int) -> Iterator[Tensor]:
-    """Yields the clients' rows (K, numbers) of each layer, mapped from the file."""
+    """Yields the clients' rows (K, numbers) of each layer, read from the file into memory."""
     import torch
 
     whole = np.memmap(path, np.float32, "r").reshape(-1, shape.clients, shape.numbers)
     for layer in range(count):
-        # A private mapping would be written on by nobody; torch wants to be told that it may.
-        yield torch.frombuffer(bytearray(whole[layer].tobytes()), dtype=torch.float32).view(
-            shape.clients, shape.numbers
-        )
+        yield torch.from_numpy(np.array(whole[layer]))
 
 
 def _split(rows: Tensor, shape: Shape) -> tuple[Tensor, Tensor]:
@@ -167,10 +164,6 @@ def _write(path: Path, shape: Shape, count: int) -> None:
 def _each(path: Path, shape: Shape, count: int, combine: Callable[[Tensor], Any]) -> None:
     for rows in layers(path, shape, count):
         combine(rows)
-
-
-def _read(rows: Tensor) -> float:
-    return float(rows.sum())
 
 
 def _median(repeats: int, call: Callable[[], None]) -> float:

@@ -33,7 +33,7 @@ from qfedfm.experiment.comparison_file import (
     unique,
 )
 from qfedfm.experiment.config import Experiment
-from qfedfm.experiment.grid import Cell, chosen, grid, group
+from qfedfm.experiment.grid import Cell, chosen, grid, group, possible
 from qfedfm.experiment.loading import experiment, override
 from qfedfm.experiment.progress import Progress, SilentProgress
 from qfedfm.experiment.report import write_comparison_report
@@ -91,7 +91,8 @@ def compare(
     Args:
         path: The file.
         seeds: Overrides the number of seeds.
-        quick: Two seeds, two rounds, no selection: a rehearsal, kept apart from the real runs.
+        quick: Two seeds, two rounds, no selection, of groups only the first: a rehearsal, kept apart from the
+            real runs.
         cells: Only the cells whose label contains one of these, and what they are compared with.
         out: Folder for the table and the runs; by default ``runs/<name>``.
         progress: Shows each run.
@@ -102,10 +103,14 @@ def compare(
     """
     file = read_file(Path(path))
     base = base_of(file, Path(path))
-    everything = grid(file.vary)
+    everything = possible(grid(file.vary), file.impossible)
     if file.within is not None and file.within not in everything[0].place:
         raise RequestError(f"{path}: within is {file.within!r}{nearest(file.within, everything[0].place)}")
     picked_cells = chosen(everything, file.core, cells, file.within)
+    if quick and file.within is not None:
+        picked_cells = [
+            c for c in picked_cells if group(c, file.within) == group(picked_cells[0], file.within)
+        ]
     numbers = seeds_of(file, seeds, quick)
     selection = None if quick else file.select
     name = f"{file.name}-quick" if quick else file.name
@@ -152,7 +157,12 @@ def compare(
         settings = {**cell.settings, **dict(picked[cell.label])}
         row = Row(label, [run.summary for run in runs[cell.label]], settings)
         groups.setdefault(group(cell, file.within), []).append(row)
-    tables = {of: build_table(rows) for of, rows in groups.items()}
+    tables = {of: build_table(rows, file.metrics[0]) for of, rows in groups.items()}
+    further = {
+        f"{of} {metric}".lstrip(): build_table(rows, metric)
+        for metric in file.metrics[1:]
+        for of, rows in groups.items()
+    }
     table = next(iter(tables.values()))
     values = {
         of: {row.label: {int(r["seed"]): float(r["test_accuracy"]) for r in row.runs} for row in rows}
@@ -177,6 +187,7 @@ def compare(
         ],
         "table": table.plain(),
         "tables": {of: entry.plain() for of, entry in tables.items()} if file.within else {},
+        "further_tables": {of: entry.plain() for of, entry in further.items()},
         "accuracy": values if file.within else {},
         "verdicts": judge(claims, values),
         "not_run": [cell.label for cell in everything if cell.label not in run_labels],
@@ -189,7 +200,7 @@ def compare(
     write_comparison_report(
         {label: [run.folder for run in of] for label, of in runs.items()}, folder / "comparison.html", name
     )
-    return Comparison(folder, table, content, tables)
+    return Comparison(folder, table, content, {**tables, **further})
 
 
 @dataclass(frozen=True)

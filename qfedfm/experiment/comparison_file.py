@@ -50,6 +50,9 @@ class ComparisonFile(Config):
         within: The axis whose cells are compared with each other, all else equal; null for one table.
         core: Parts of the grid that run unless ``--cells`` names others: per axis a list of labels; axes
             that are not named stay at their first label. Empty for the whole grid.
+        impossible: Parts of the grid that have no meaning and are left out: per axis a list of labels; axes
+            that are not named are taken whole.
+        metrics: The numbers of the summaries that are compared, a table each; the first also in the CSV.
         published: A file of published rows beside this one, for verdicts; see ``verdicts``.
     """
 
@@ -60,6 +63,8 @@ class ComparisonFile(Config):
     select: Selection | None = None
     within: str | None = None
     core: tuple[dict[str, tuple[str, ...]], ...] = ()
+    impossible: tuple[dict[str, tuple[str, ...]], ...] = ()
+    metrics: Annotated[tuple[str, ...], Field(min_length=1)] = ("test_accuracy",)
     published: str | None = None
 
 

@@ -81,6 +81,32 @@ def matches(cell: Cell, condition: Mapping[str, Sequence[str]], first: Mapping[s
     return all(label in condition.get(axis, (first[axis],)) for axis, label in cell.place.items())
 
 
+def possible(cells: Sequence[Cell], impossible: Sequence[Mapping[str, Sequence[str]]]) -> list[Cell]:
+    """Returns the cells that lie in none of the parts ``impossible``.
+
+    Raises:
+        RequestError: If a part names an axis or a label that does not exist.
+    """
+    _check(cells, impossible, "impossible")
+    return [
+        cell
+        for cell in cells
+        if not any(all(cell.place[axis] in labels for axis, labels in part.items()) for part in impossible)
+    ]
+
+
+def _check(cells: Sequence[Cell], parts: Sequence[Mapping[str, Sequence[str]]], key: str) -> None:
+    first = cells[0].place
+    for part in parts:
+        for axis, labels in part.items():
+            if axis not in first:
+                raise RequestError(f"{key} names the axis {axis!r}{nearest(axis, first)}")
+            known = {cell.place[axis] for cell in cells}
+            for label in labels:
+                if label not in known:
+                    raise RequestError(f"{key}.{axis} names {label!r}{nearest(label, known)}")
+
+
 def in_core(cells: Sequence[Cell], core: Sequence[Mapping[str, Sequence[str]]]) -> list[Cell]:
     """Returns the cells in one of the parts ``core``, or all where there are none.
 
@@ -89,15 +115,8 @@ def in_core(cells: Sequence[Cell], core: Sequence[Mapping[str, Sequence[str]]]) 
     """
     if not core:
         return list(cells)
+    _check(cells, core, "core")
     first = cells[0].place
-    for condition in core:
-        for axis, labels in condition.items():
-            if axis not in first:
-                raise RequestError(f"core names the axis {axis!r}{nearest(axis, first)}")
-            known = {cell.place[axis] for cell in cells}
-            for label in labels:
-                if label not in known:
-                    raise RequestError(f"core.{axis} names {label!r}{nearest(label, known)}")
     return [cell for cell in cells if any(matches(cell, condition, first) for condition in core)]
 
 
