@@ -31,7 +31,7 @@ def list_rules(as_json: bool) -> None:
             "kind": rule.model_fields["kind"].default,
             "method": (_first_line(rule)),
             "mixed_ranks": rule.mixed_ranks,
-            "sees": rule().sees,
+            "sees": rule.model_validate({}).sees,
             "changes_frozen_weights": rule.moves_frozen,
         }
         for rule in rules
