@@ -10,14 +10,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
-
-def core(B_oR: Tensor, A_Ri: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Returns (Q1, M, Q2) with ``B A = Q1 M Q2ᵀ`` from thin QR of B and Aᵀ (orthonormal columns)."""
-    import torch
-
-    q1, t1 = torch.linalg.qr(B_oR)
-    q2, t2 = torch.linalg.qr(A_Ri.mT)
-    return q1, t1 @ t2.mT, q2
+LARGE = 256
+"""Sides from which on the leading singular vectors are worth finding alone."""
+CLEAR = 1e-4
+"""Part of the largest singular value above which squaring does no harm in float64."""
 
 
 def norm(B_oR: Tensor, A_Ri: Tensor) -> float:
@@ -29,20 +25,58 @@ def norm(B_oR: Tensor, A_Ri: Tensor) -> float:
     return float(torch.linalg.matrix_norm(t1 @ t2.mT))
 
 
-def singular(B_oR: Tensor, A_Ri: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def singular(B_oR: Tensor, A_Ri: Tensor, count: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
     """Returns (U, σ, Vᵀ) of ``B A``: shapes (o, m), (m,), (m, i) with m = min(o, i, R), σ descending.
 
-    The sign of each pair is fixed (the largest entry of a row of Vᵀ is positive), so that equal products
-    give equal factors whatever their gauge.
+    ``B A = Q1 T1 T2ᵀ Q2ᵀ`` from QR of B and Aᵀ; the small matrix T1 T2ᵀ is decomposed, and the reflectors are
+    applied to its vectors without forming Q1 and Q2. The sign of each pair is fixed (the largest entry of a
+    row of Vᵀ is positive), so that equal products give equal factors whatever their gauge.
+
+    Args:
+        B_oR: Shape (o, R).
+        A_Ri: Shape (R, i).
+        count: Only so many triples, the largest; None for all.
     """
     import torch
 
-    q1, middle, q2 = core(B_oR, A_Ri)
-    u, sigma, vt = torch.linalg.svd(middle, full_matrices=False)
-    U, Vt = q1 @ u, vt @ q2.mT
-    rows = torch.arange(len(sigma), device=Vt.device)
-    sign = torch.where(Vt[rows, Vt.abs().argmax(1)] < 0, -1.0, 1.0).to(Vt.dtype)
-    return U * sign, sigma, Vt * sign.unsqueeze(1)
+    left, right = torch.geqrf(B_oR), torch.geqrf(A_Ri.mT)
+    u, sigma, vt = _leading(_triangle(left.a) @ _triangle(right.a).mT, count)
+    U, V = _rotated(left, u), _rotated(right, vt.mT)
+    columns = torch.arange(len(sigma), device=V.device)
+    sign = torch.where(V[V.abs().argmax(0), columns] < 0, -1.0, 1.0).to(V.dtype)
+    return U * sign, sigma, (V * sign).mT
+
+
+def _triangle(a: Tensor) -> Tensor:
+    return a[: min(a.shape)].triu()
+
+
+def _rotated(reflectors: tuple[Tensor, Tensor], columns: Tensor) -> Tensor:
+    """Returns ``Q [columns; 0]`` of the reflectors that geqrf left."""
+    import torch
+
+    a, tau = reflectors
+    padded = torch.cat([columns, columns.new_zeros(a.shape[0] - columns.shape[0], columns.shape[1])])
+    return torch.ormqr(a[:, : len(tau)], tau, padded)
+
+
+def _leading(middle: Tensor, count: int | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Returns the SVD of a small matrix, or its first ``count`` triples.
+
+    Of a matrix that is not so small the leading triples come from the eigenvectors of ``M Mᵀ``, several times
+    faster, and are then exact within their span; squaring costs digits of small values, so that it is only
+    done where those that are wanted are none.
+    """
+    import torch
+
+    if count is not None and LARGE <= min(middle.shape) and count <= min(middle.shape) // 8:
+        u = torch.linalg.eigh(middle @ middle.mT).eigenvectors[:, -count:]
+        u = torch.linalg.qr(middle @ (middle.mT @ u)).Q
+        small, sigma, vt = torch.linalg.svd(u.mT @ middle, full_matrices=False)
+        if float(sigma[-1]) > CLEAR * float(sigma[0]):
+            return u @ small, sigma, vt
+    found = torch.linalg.svd(middle, full_matrices=False)
+    return found.U[:, :count], found.S[:count], found.Vh[:count]
 
 
 def compact(B_oR: Tensor, A_Ri: Tensor, tolerance: float) -> tuple[Tensor, Tensor]:

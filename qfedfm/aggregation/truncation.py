@@ -30,7 +30,7 @@ def truncated_sum(found: Factors, rank: int) -> tuple[Tensor, Tensor, Tensor]:
     """
     import torch
 
-    U, sigma, Vt = singular(*found.stacked)
+    U, sigma, Vt = singular(*found.stacked, count=rank)
     top = float(sigma[0]) if len(sigma) else 0.0
     count = min(rank, int((sigma > ZERO * top).sum()) if top > 0 else 0)
     out_U = torch.zeros(U.shape[0], rank, dtype=U.dtype, device=U.device)

@@ -66,7 +66,7 @@ def measure(
         path = Path(folder) / "factors.bin"
         _write(path, shape, streamed)
         began = _peak_bytes()
-        read = _median(repeats, lambda: _each(path, shape, streamed, lambda rows: None))
+        read = _median(repeats, lambda: _each(path, shape, streamed, lambda rows: rows.clone()))
         fedit = _median(repeats, lambda: _each(path, shape, streamed, lambda x: p_K.float() @ x))
         exact = _median(
             1 if streamed > 1 else repeats,
@@ -132,12 +132,12 @@ def factors(rows: Tensor, shape: Shape, p_K: Tensor) -> Factors:
 
 
 def layers(path: Path, shape: Shape, count: int) -> Iterator[Tensor]:
-    """Yields the clients' rows (K, numbers) of each layer, read from the file into memory."""
+    """Yields the clients' rows (K, numbers) of each layer, mapped from the file."""
     import torch
 
-    whole = np.memmap(path, np.float32, "r").reshape(-1, shape.clients, shape.numbers)
+    whole = np.memmap(path, np.float32, "c").reshape(-1, shape.clients, shape.numbers)
     for layer in range(count):
-        yield torch.from_numpy(np.array(whole[layer]))
+        yield torch.from_numpy(whole[layer])
 
 
 def _split(rows: Tensor, shape: Shape) -> tuple[Tensor, Tensor]:

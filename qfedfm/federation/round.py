@@ -120,10 +120,7 @@ def run_round(
         train={name: mean for name, mean in train.means().items() if name != "steps"},
         client_loss={client: kept[client].means()["loss"] for client in admitted.clients},
         upload_bytes=sum(counter.upload(reply) for reply in replies),
-        download_bytes=sum(
-            counter.download(broadcast, travel.down(client, client in reached), in_step=client in reached)
-            for client in cohort
-        ),
+        download_bytes=_download_bytes(broadcast, travel, cohort, reached, counter),
         update_norm=norm,
         layers=_with_bytes(layers, broadcast, travel, cohort, reached),
     )
@@ -173,6 +170,21 @@ def _layers(
     if verified:
         verify(cohort, combined, p_K, found)
     return {entry.module: entry.plain() for entry in found}
+
+
+def _download_bytes(
+    broadcast: Broadcast, travel: Travel, cohort: Sequence[int], reached: set[int], counter: ByteCounter
+) -> int:
+    """Returns the bytes sent to the cohort; clients that receive the same tensors are measured once."""
+    sizes: dict[tuple[str, bool], int] = {}
+    total = 0
+    for client in cohort:
+        known = client in reached
+        layout = travel.down(client, known)
+        if (layout.schema, known) not in sizes:
+            sizes[layout.schema, known] = counter.download(broadcast, layout, in_step=known)
+        total += sizes[layout.schema, known]
+    return total
 
 
 def _with_bytes(

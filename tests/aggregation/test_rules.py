@@ -109,6 +109,25 @@ def test_flexlora_and_best_rank_are_the_truncated_svd_of_the_dense_sum(size):
     close(B.T @ B, A @ A.T, sigma[0])
 
 
+def test_leading_triples_of_large_stacks_are_those_of_the_full_decomposition():
+    from qfedfm.aggregation.lowrank import norm, singular
+
+    generator = torch.Generator().manual_seed(0)
+    B = torch.randn(500, 320, generator=generator).double() * torch.logspace(0, -3, 320).double()
+    A = torch.randn(320, 400, generator=generator).double()
+    U, sigma, Vt = singular(B, A)
+    few = singular(B, A, count=16)
+    torch.testing.assert_close(few[1], sigma[:16], rtol=1e-12, atol=0)
+    best, found = (U[:, :16] * sigma[:16]) @ Vt[:16], (few[0] * few[1]) @ few[2]
+    assert (best - found).norm() < 1e-11 * best.norm()
+    torch.testing.assert_close((U * sigma) @ Vt, B @ A, rtol=0, atol=1e-10)
+    assert abs(norm(B, A) - float(sigma.norm())) < 1e-10 * float(sigma.norm())
+    # Values far apart: squaring would lose the small ones, so the whole decomposition is used.
+    steep = torch.cat([B[:, :1], 1e-9 * B[:, 1:]], dim=1)
+    exact = torch.linalg.svdvals(steep @ A)[:16]
+    torch.testing.assert_close(singular(steep, A, count=16)[1], exact, rtol=1e-6, atol=0)
+
+
 def test_best_rank_keeps_directions_without_signal_alive():
     made = make(6, 5, 3, 2, common_A=True, common_B=True)
     for rule in (FlexLora(), BestRank()):
