@@ -83,8 +83,13 @@ def compare(
     return run_comparison(path, out=out, progress=open_progress(quiet=not progress), **options)
 
 
-def load_model(run: str | Path | Run) -> TrainedModel:
-    """Returns the trained model of a run; ``.predict(texts)`` gives ``(label, probability)`` pairs."""
+def load_model(run: str | Path | Run, client: int | None = None) -> TrainedModel:
+    """Returns the trained model of a run; ``.predict(texts)`` gives ``(label, probability)`` pairs.
+
+    Args:
+        run: A run or its folder.
+        client: Whose own model, where the run's method made personal ones; None for the global model.
+    """
     from qfedfm.experiment.results import load_model as from_run
 
-    return from_run(run)
+    return from_run(run, client)

@@ -3,14 +3,67 @@
 An aggregator is a frozen configuration with two pure functions: ``init(model) -> state`` and
 ``combine(state, cohort) -> (combined, state)``. It declares what it ``sees``: ``"sum"`` if a weighted
 sum of the updates is all it needs, else ``"individuals"``; behind a protocol that reveals only a sum,
-one that needs individuals is refused when the plan is built.
+one that needs individuals is refused when the plan is built. :mod:`qfedfm.aggregation.certificate` says
+how exact a round was.
+
+Notation: client k of K, weight p_k = n_k/Σn, LoRA product ΔW_k = s·B_k A_k with s = alpha/rank.
 """
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import Field
+
+from qfedfm.aggregation.best_rank import BestRank
 from qfedfm.aggregation.cohort import Cohort, Combined
 from qfedfm.aggregation.fedavg import FedAvg
+from qfedfm.aggregation.fedex_lora import FedExLora
+from qfedfm.aggregation.fedit import FedIT
+from qfedfm.aggregation.fedsa_lora import FedSALora
+from qfedfm.aggregation.fedsvd import FedSVD
+from qfedfm.aggregation.ffa_lora import FFALora
+from qfedfm.aggregation.flexlora import FlexLora
+from qfedfm.aggregation.flora import FLora
+from qfedfm.aggregation.hetlora import HetLora
+from qfedfm.aggregation.lora_fair import LoraFair
+from qfedfm.aggregation.rolora import RoLora
+from qfedfm.aggregation.rule import Rule
+from qfedfm.aggregation.soup import ModelSoup
 
-AggregationConfig = FedAvg
+AggregationConfig = Annotated[
+    FedAvg
+    | FedIT
+    | FFALora
+    | RoLora
+    | FLora
+    | FlexLora
+    | HetLora
+    | FedExLora
+    | FedSVD
+    | LoraFair
+    | FedSALora
+    | BestRank
+    | ModelSoup,
+    Field(discriminator="kind"),
+]
 
-__all__ = ["AggregationConfig", "Cohort", "Combined", "FedAvg"]
+__all__ = [
+    "AggregationConfig",
+    "BestRank",
+    "Cohort",
+    "Combined",
+    "FFALora",
+    "FLora",
+    "FedAvg",
+    "FedExLora",
+    "FedIT",
+    "FedSALora",
+    "FedSVD",
+    "FlexLora",
+    "HetLora",
+    "LoraFair",
+    "ModelSoup",
+    "RoLora",
+    "Rule",
+]

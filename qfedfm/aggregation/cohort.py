@@ -5,9 +5,11 @@ Shapes: K = admitted clients, d = number of trainable scalars.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from qfedfm.core.random import Streams
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,6 +27,15 @@ class Cohort:
         examples: Their numbers of training examples n_k.
         layout: What lies where in a row.
         auxiliary: Declared further tensors, each with a leading axis K.
+        start: The global model that they started from, (d,); None counts as zero.
+        ranks: Per client, the LoRA rank r_k that it trains; None where all train the adapter's rank. A
+            client of rank r_k started from the first r_k rows of every A and columns of every B.
+        scale: The adapter's scale s in ``y = W x + s B A x``.
+        scales: Per client, its own scale s_k; None where all have s.
+        round: The round, from 0.
+        streams: The round's random streams, for rules that draw a new start.
+        score: Scores a global model (d,) on the server's validation data, higher is better; None where
+            there is none.
     """
 
     clients: tuple[int, ...]
@@ -32,6 +43,13 @@ class Cohort:
     examples: tuple[int, ...]
     layout: Layout
     auxiliary: Mapping[str, Tensor] = field(default_factory=dict)
+    start: Tensor | None = None
+    ranks: tuple[int, ...] | None = None
+    scale: float = 1.0
+    scales: tuple[float, ...] | None = None
+    round: int = 0
+    streams: Streams = field(default_factory=lambda: Streams(0))
+    score: Callable[[Tensor], float] | None = None
 
 
 @dataclass(frozen=True)
@@ -41,7 +59,7 @@ class Combined:
     Args:
         delta: The combined difference, shape (d,).
         frozen: Changes to frozen weights as low-rank factors (B, A) by module, for the rules that
-            fold a residual into the backbone.
+            fold a residual into the backbone; shapes (out, R) and (R, in).
     """
 
     delta: Tensor

@@ -13,6 +13,41 @@ def bench() -> None:
     """Measure against named peers on this machine; ratios, medians, one process each."""
 
 
+@bench.command("aggregation")
+@click.option("--clients", type=click.IntRange(min=1), default=50, show_default=True)
+@click.option("--rank", type=click.IntRange(min=1), default=16, show_default=True)
+@click.option("--size", type=click.IntRange(min=1), default=4096, show_default=True, help="Side of a layer.")
+@click.option(
+    "--layers", type=click.IntRange(min=1), default=128, show_default=True, help="Adapted matrices."
+)
+@click.option(
+    "--measured",
+    type=click.IntRange(min=1),
+    default=8,
+    show_default=True,
+    help="Layers that are really combined; the times of all are extrapolated from them.",
+)
+@click.option("--no-dense", is_flag=True, help="Leave out the dense route, which takes minutes.")
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
+def aggregation(
+    clients: int, rank: int, size: int, layers: int, measured: int, no_dense: bool, as_json: bool
+) -> None:
+    """Combine a 7-billion model's LoRA: exact fixed rank against the dense SVD, FedIT against reading."""
+    from qfedfm.benchmarks.aggregation import Shape, measure
+    from qfedfm.cli.main import print_json
+    from qfedfm.core.errors import RequestError
+
+    if rank > size:
+        raise RequestError(f"--rank is {rank}, above the size of a layer, {size}; use at most {size}")
+    shape = Shape(layers=layers, outputs=size, inputs=size, rank=rank, clients=clients)
+    found = measure(shape, streamed=min(measured, layers), dense=not no_dense)
+    if as_json:
+        print_json(found)
+        return
+    for key, value in found.items():
+        click.echo(f"{key:<22} {value:.4g}" if isinstance(value, float) else f"{key:<22} {value}")
+
+
 @bench.command()
 @click.option(
     "--part", type=click.Choice(["all", "lora", "flower", "scale"]), default="all", show_default=True

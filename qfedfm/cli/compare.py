@@ -14,6 +14,11 @@ import click
 @click.option(
     "--cells", multiple=True, metavar="TEXT", help="Only cells whose label contains TEXT (and the first)."
 )
+@click.option(
+    "--results",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the result without machine and search to this file, to be committed.",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the table and runs.")
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 @click.option("--json", "as_json", is_flag=True, help="Print the comparison as one JSON object.")
@@ -22,6 +27,7 @@ def compare(
     seeds: int | None,
     quick: bool,
     cells: tuple[str, ...],
+    results: Path | None,
     out: Path | None,
     quiet: bool,
     as_json: bool,
@@ -41,8 +47,10 @@ def compare(
         out=out,
         note=None if quiet else lambda line: click.echo(line, err=True),
     )
+    if results is not None:
+        found.write_results(results)
     if as_json:
         print_json(found.content)
         return
-    click.echo(found.table.text())
+    click.echo(found.text())
     click.echo(f"{found.folder / 'comparison.html'}")

@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "circuits": ("qfedfm.cli.circuits:circuits", "Circuits: list, show, export, check, analyse."),
     "qkd": ("qfedfm.cli.qkd:qkd", "Quantum key distribution: rates, a link pulse by pulse, a key manager."),
     "certs": ("qfedfm.cli.certs:certs", "Make an authority and TLS identities."),
+    "aggregate": ("qfedfm.cli.aggregate:aggregate", "List the aggregation rules, measure them."),
     "bench": ("qfedfm.cli.bench:bench", "Measure against named peers."),
     "schema": ("qfedfm.cli.about:schema", "Print the JSON schema of the experiment file."),
     "doctor": ("qfedfm.cli.about:doctor", "Check the installation and what this machine can do."),

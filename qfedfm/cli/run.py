@@ -15,6 +15,7 @@ import click
 @click.option("--out", type=click.Path(path_type=Path), help="The run's folder (default: runs/<name>-<id>).")
 @click.option("--resume", is_flag=True, help="Continue an interrupted run to the same bits.")
 @click.option("--force", is_flag=True, help="Start over even if the run is complete.")
+@click.option("--verify", is_flag=True, help="Check each round's exactness certificate by dense matrices.")
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object.")
 def run(
@@ -23,6 +24,7 @@ def run(
     out: Path | None,
     resume: bool,
     force: bool,
+    verify: bool,
     quiet: bool,
     as_json: bool,
 ) -> None:
@@ -39,7 +41,14 @@ def run(
     experiment = load(file, overrides)
     if file.is_dir() and out is None:
         out = file
-    folder = run_experiment(experiment, out=out, resume=resume, force=force, progress=open_progress(quiet))
+    folder = run_experiment(
+        experiment,
+        out=out,
+        resume=resume,
+        force=force,
+        progress=open_progress(quiet),
+        verify=verify,
+    )
     if as_json:
         print_json({"folder": str(folder), **Run(folder).summary})
         return

@@ -21,18 +21,21 @@ from qfedfm.federation.state import State
 if TYPE_CHECKING:
     from torch import Tensor
 
-FORMAT = "qfedfm-checkpoint-1"
+FORMAT = "qfedfm-checkpoint-2"
 KEPT = 2
+GROUPS = ("server", "aggregator", "algorithm", "frozen", "latest")
 _NAME = re.compile(r"^round-(\d{6})-([0-9a-f]{64})\.safetensors$")
 _log = logging.getLogger(__name__)
 
 
 def save(folder: Path, state: State, run_id: str) -> Path:
     """Writes ``state`` and removes all but the last two checkpoints; returns the file."""
+    import torch
     from safetensors.torch import save as to_bytes
 
     tensors: dict[str, Tensor] = {"model": state.model.cpu().contiguous()}
-    for group in ("server", "aggregator", "algorithm"):
+    tensors["reached"] = torch.tensor(state.reached, dtype=torch.int64)
+    for group in GROUPS:
         for name, tensor in getattr(state, group).items():
             tensors[f"{group}/{name}"] = tensor.cpu().contiguous()
     content = to_bytes(tensors, metadata={"format": FORMAT, "run_id": run_id, "round": str(state.round)})
@@ -87,7 +90,7 @@ def _read(path: Path, run_id: str, rng: Streams, device: str) -> State:
         raise CheckpointError(f"it does not parse: {error}") from error
     if header.get("format") != FORMAT or header.get("run_id") != run_id:
         raise CheckpointError("it belongs to another run or format")
-    groups: dict[str, dict[str, Tensor]] = {"server": {}, "aggregator": {}, "algorithm": {}}
+    groups: dict[str, dict[str, Tensor]] = {group: {} for group in GROUPS}
     for key, tensor in tensors.items():
         group, _, rest = key.partition("/")
         if group in groups:
@@ -96,7 +99,6 @@ def _read(path: Path, run_id: str, rng: Streams, device: str) -> State:
         round=int(header["round"]),
         model=tensors["model"].to(device),
         rng=rng,
-        server=groups["server"],
-        aggregator=groups["aggregator"],
-        algorithm=groups["algorithm"],
+        reached=tuple(tensors["reached"].tolist()),
+        **groups,
     )

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from qfedfm.aggregation import AggregationConfig, FedAvg
 from qfedfm.core.config import Config
 from qfedfm.core.errors import NotBuiltError, RequestError
 from qfedfm.data import DataConfig
+from qfedfm.federation.compatibility import Adapter, check
 from qfedfm.federation.config import ClientConfig, FederationConfig
 from qfedfm.federation.stages import StageConfig
 from qfedfm.models import ModelConfig
+from qfedfm.models.adapters import LoraConfig
 from qfedfm.security.config import SecurityConfig
 
 RESULTS_VERSION = 2
@@ -62,13 +64,6 @@ class Experiment(Config):
                     raise NotBuiltError(sentence)
         return values
 
-    @field_validator("aggregation", mode="before")
-    @classmethod
-    def _aggregation(cls, value: Any) -> Any:
-        if isinstance(value, dict) and value.get("kind", "fedavg") in _FUTURE_RULES:
-            raise NotBuiltError(f"aggregation.kind {value['kind']} is not built yet; use fedavg")
-        return value
-
     @model_validator(mode="after")
     def _consistent(self) -> Experiment:
         clients = getattr(self.data.partition, "clients", None)
@@ -78,14 +73,16 @@ class Experiment(Config):
                 f"federation.cohort is {cohort} but data.partition.clients is {clients}; "
                 "a cohort can be at most all clients"
             )
+        check(self.federation, self.client, self.aggregation, self.stages, self.adapter())
         return self
+
+    def adapter(self) -> Adapter | None:
+        """Returns what the server must know of the LoRA adapter, or None for other adapters and none."""
+        options = self.model.adapter
+        if not isinstance(options, LoraConfig):
+            return None
+        return Adapter(rank=options.rank, scale=options.scale, dora=options.dora)
 
     def defining(self) -> dict[str, Any]:
         """Returns the options that results depend on: all but the name and the trackers."""
         return {key: value for key, value in self.plain().items() if key not in ("name", "track")}
-
-
-_FUTURE_RULES = frozenset(
-    "fedit ffa_lora rolora flora flexlora hetlora fedex_lora fedsvd lora_fair fedsa_lora best_rank "
-    "soup".split()
-)

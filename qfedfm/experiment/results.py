@@ -10,6 +10,7 @@ from qfedfm.core.errors import RequestError
 from qfedfm.experiment.config import Experiment
 from qfedfm.experiment.folder import RunFolder, read_lines
 from qfedfm.experiment.loading import experiment, read_yaml
+from qfedfm.experiment.personal import personal_vector
 from qfedfm.experiment.quantities import count, duration, size
 
 if TYPE_CHECKING:
@@ -105,13 +106,25 @@ class Run:
             f"  {size(found['upload_bytes'])} up, {size(found['download_bytes'])} down, "
             f"{found['refused_updates']} updates refused",
         ]
+        if "residual_bytes" in found:
+            dense = found["residual_dense_modules"]
+            whole = f", {dense} modules whole (adapter/base_weights.safetensors)" if dense else ""
+            lines.append(
+                f"  frozen weights changed: rank up to {found['residual_rank']}, "
+                f"{size(found['residual_bytes'])}{whole}"
+            )
         report = self.folder / "report.html"
         lines.append(f"  {report if report.exists() else self.folder}")
         return "\n".join(lines)
 
 
-def load_model(run: str | Path | Run) -> TrainedModel:
-    """Returns the trained model of a run; ``.predict(texts)`` gives labels with probabilities."""
+def load_model(run: str | Path | Run, client: int | None = None) -> TrainedModel:
+    """Returns the trained model of a run; ``.predict(texts)`` gives labels with probabilities.
+
+    Args:
+        run: A run or its folder.
+        client: Whose own model, where the run's method made personal ones; None for the global model.
+    """
     from qfedfm.models import load_model_from_folder
 
     folder = run.folder if isinstance(run, Run) else Path(run)
@@ -119,7 +132,10 @@ def load_model(run: str | Path | Run) -> TrainedModel:
         raise RequestError(
             f"{folder}: holds no trained model (no model.json); give the folder of a complete run"
         )
-    return load_model_from_folder(folder)
+    model = load_model_from_folder(folder)
+    if client is not None:
+        model.vector = personal_vector(folder, client).to(model.vector.device)
+    return model
 
 
 def list_runs(folder: str | Path) -> list[dict[str, Any]]:

@@ -32,10 +32,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from qfedfm.data import FederatedData
-    from qfedfm.federation.engines import Engine
+    from qfedfm.experiment.personal import Personal
+    from qfedfm.federation.config import FederationConfig
+    from qfedfm.federation.engines.local import LocalEngine
     from qfedfm.federation.engines.sealed import SealedEngine
     from qfedfm.federation.plan import Plan
     from qfedfm.federation.state import State
+    from qfedfm.federation.store import ClientStore
     from qfedfm.models import Model
 
 _log = logging.getLogger(__name__)
@@ -109,6 +112,7 @@ def run_experiment(
     report: bool = True,
     root: str | Path = DEFAULT_FOLDER,
     after_round: Callable[[dict[str, Any]], None] | None = None,
+    verify: bool = False,
 ) -> Path:
     """Runs an experiment, or returns the folder of the same run if it is complete.
 
@@ -121,6 +125,7 @@ def run_experiment(
         report: Whether to write ``report.html``.
         root: Where run folders go.
         after_round: Called with each round's record.
+        verify: Whether to check each round's certificate of exactness by dense matrices.
 
     Returns:
         The run's folder.
@@ -131,6 +136,8 @@ def run_experiment(
     """
     from qfedfm import data as data_room
     from qfedfm import models
+    from qfedfm.experiment.personal import Personal
+    from qfedfm.federation.store import ClientStore
 
     show = progress or SilentProgress()
     check_writable(Path(out) if out is not None else Path(root))
@@ -158,8 +165,12 @@ def run_experiment(
         _begin(folder, experiment, data, run_id, device)
         stack.enter_context(_log_file(folder.path / "log.txt"))
         parts = Parts(experiment, data, model, plan, streams, device, run_id)
-        state = _rounds(parts, folder, show, after_round)
-        _finish(parts, folder, state)
+        store = ClientStore(folder.store)
+        stack.callback(store.close)
+        engine = make_engine(parts, store)
+        personal = Personal(plan, engine, range(min(len(data.clients), CLIENTS_SCORED)))
+        state = _rounds(parts, folder, show, after_round, store, engine, personal, verify)
+        _finish(parts, folder, state, personal)
         if report:
             from qfedfm.experiment.report import write_report
 
@@ -183,7 +194,13 @@ def make_plan(experiment: Experiment, data: FederatedData) -> Plan:
     """Returns the plan of a federation; refuses a cohort larger than the number of clients."""
     from qfedfm.federation.plan import Plan
 
-    plan = Plan.of(experiment.federation, experiment.client, experiment.aggregation, experiment.stages)
+    plan = Plan.of(
+        experiment.federation,
+        experiment.client,
+        experiment.aggregation,
+        experiment.stages,
+        experiment.adapter(),
+    )
     plan.cohort_size(len(data.clients))
     return plan
 
@@ -266,17 +283,32 @@ def _clients(data: FederatedData) -> dict[str, Any]:
     }
 
 
-def _rounds(
-    parts: Parts, folder: RunFolder, show: Progress, after_round: Callable[[dict[str, Any]], None] | None
-) -> State:
+def make_engine(parts: Parts, store: ClientStore) -> LocalEngine:
+    """Returns the engine that trains the run's clients, or the one client of the central baseline."""
     import torch
 
-    from qfedfm.experiment.tracker import open_trackers
     from qfedfm.federation.engines.central import Pooled
     from qfedfm.federation.engines.local import LocalEngine
+
+    central = parts.experiment.federation.engine == "central"
+    clients = Pooled(parts.data.clients) if central else parts.data.clients
+    labels = torch.from_numpy(np.asarray(parts.data.labels)).to(parts.device)
+    return LocalEngine(parts.model, labels, clients, store)
+
+
+def _rounds(
+    parts: Parts,
+    folder: RunFolder,
+    show: Progress,
+    after_round: Callable[[dict[str, Any]], None] | None,
+    store: ClientStore,
+    engine: LocalEngine,
+    personal: Personal,
+    verify: bool,
+) -> State:
+    from qfedfm.experiment.tracker import open_trackers
     from qfedfm.federation.messages import ByteCounter
     from qfedfm.federation.round import run_round
-    from qfedfm.federation.store import ClientStore
 
     rng = parts.streams.at("federation")
     state = checkpoint.load(folder.checkpoints, parts.run_id, rng, parts.device)
@@ -285,35 +317,39 @@ def _rounds(
     if state is None or [line["round"] for line in lines] != list(range(state.round + 1)):
         if state is not None:
             _log.warning("rounds.jsonl does not reach the checkpoint; starting over")
+        lines = []
         for path in (folder.rounds, folder.timings):
             path.unlink(missing_ok=True)
         state = parts.plan.initial_state(parts.model.initial().to(parts.device), rng)
-    store = ClientStore(folder.store)
     store.rewind(state.round)
     federation = parts.experiment.federation
-    clients = Pooled(parts.data.clients) if federation.engine == "central" else parts.data.clients
-    labels = torch.from_numpy(np.asarray(parts.data.labels)).to(parts.device)
-    local = LocalEngine(parts.model, labels, clients, store)
-    sealed = _sealed(parts, local, lines[-1] if lines else {})
-    engine = sealed or local
+    sealed = _sealed(parts, engine, lines[-1] if lines else {})
     validation = parts.data.clients.validation_indices
     counter = ByteCounter()
+    score = _score(parts, validation)
+    parts.model.fold(state.frozen)
     trackers = open_trackers(parts.experiment.track, folder.path, state.round)
     try:
         if not folder.rounds.exists():
-            append_line(folder.rounds, {"round": 0, **_measure(parts, state.model, validation)})
+            append_line(folder.rounds, {"round": 0, **_measure(parts, personal, state.model, validation)})
             checkpoint.save(folder.checkpoints, state, parts.run_id)
         show.phase("training", federation.rounds, "rounds", state.round)
         with _stop_after_round() as stopped:
-            while state.round < federation.rounds:
+            spent = sum(line.get("upload_bytes", 0) + line.get("download_bytes", 0) for line in lines)
+            while not _over(federation, state.round, spent):
                 began = time.perf_counter()
-                state, record = run_round(state, parts.plan, engine, counter)
+                state, record = run_round(
+                    state, parts.plan, sealed or engine, counter, score=score, verified=verify
+                )
+                parts.model.fold(state.frozen)
                 trained = time.perf_counter()
                 line = record.plain()
                 if sealed is not None:
                     line |= sealed.end_round(state.round - 1)
-                if state.round % federation.evaluate_every == 0 or state.round == federation.rounds:
-                    line |= _measure(parts, state.model, validation)
+                spent += record.upload_bytes + record.download_bytes
+                over = _over(federation, state.round, spent)
+                if state.round % federation.evaluate_every == 0 or over:
+                    line |= _measure(parts, personal, state.model, validation)
                 evaluated = time.perf_counter()
                 append_line(folder.rounds, line)
                 checkpoint.save(folder.checkpoints, state, parts.run_id)
@@ -333,18 +369,17 @@ def _rounds(
                     after_round(line)
                 if not record.participants:
                     _log.warning("round %d: no update was admitted; the model stays as it was", state.round)
-                if stopped.is_set() and state.round < federation.rounds:
+                if stopped.is_set() and not over:
                     raise InterruptedRunError(
                         f"stopped after round {state.round} of {federation.rounds}; continue with --resume"
                     )
     finally:
-        store.close()
         for tracker in trackers:
             tracker.close()
     return state
 
 
-def _sealed(parts: Parts, engine: Engine, last: dict[str, Any]) -> SealedEngine | None:
+def _sealed(parts: Parts, engine: LocalEngine, last: dict[str, Any]) -> SealedEngine | None:
     """Returns the engine inside the experiment's channel, or null without one."""
     config = parts.experiment.security.channel
     if config.kind == "none":
@@ -356,34 +391,45 @@ def _sealed(parts: Parts, engine: Engine, last: dict[str, Any]) -> SealedEngine 
     return SealedEngine(engine, Channel(config, parts.streams.at("channel"), levels))
 
 
-def _measure(parts: Parts, vector: Tensor, validation: np.ndarray) -> dict[str, float]:
+def _over(federation: FederationConfig, done: int, spent: int) -> bool:
+    """Returns whether a run ends here, after ``done`` rounds and ``spent`` bytes."""
+    return done >= federation.rounds or (
+        federation.byte_budget is not None and spent >= federation.byte_budget
+    )
+
+
+def _score(parts: Parts, validation: np.ndarray) -> Callable[[Tensor], float] | None:
+    """Returns the accuracy on validation data as a function of a global model, where there is such data."""
     from qfedfm.experiment.evaluation import headline, logits_of
 
+    if not len(validation):
+        return None
+    return lambda vector: headline(logits_of(parts.model, vector, validation), parts.data.labels[validation])[
+        1
+    ]
+
+
+def _measure(parts: Parts, personal: Personal, vector: Tensor, validation: np.ndarray) -> dict[str, float]:
     found: dict[str, float] = {}
     for name, index in (("test", parts.data.test), ("validation", validation)):
         if len(index):
-            loss, accuracy = headline(logits_of(parts.model, vector, index), parts.data.labels[index])
+            loss, accuracy = personal.headline(parts.model, vector, parts.data.labels, index)
             found |= {f"{name}_loss": loss, f"{name}_accuracy": accuracy}
     return found
 
 
-def _finish(parts: Parts, folder: RunFolder, state: State) -> None:
-    from qfedfm.experiment.evaluation import headline, logits_of
+def _finish(parts: Parts, folder: RunFolder, state: State, personal: Personal) -> None:
+    from qfedfm.experiment.evaluation import logits_of
     from qfedfm.experiment.scores import score
 
     data, model = parts.data, parts.model
     logits = logits_of(model, state.model, data.test)
     scores = score(logits, data.labels[data.test], data.label_names, parts.streams.at("scores"))
     folder.write_json("scores.json", scores.plain())
-    held = "validation" if len(data.clients.validation_indices) else "train"
-    scored = []
-    for client in range(min(len(data.clients), CLIENTS_SCORED)):
-        index = data.clients.validation(client) if held == "validation" else data.clients.train(client)
-        if len(index):
-            _, accuracy = headline(logits_of(model, state.model, index), data.labels[index])
-            scored.append({"client": client, "accuracy": accuracy, "examples": len(index), "on": held})
+    scored = personal.by_client(model, state.model, data)
     folder.write_json("clients.json", {**_clients(data), "accuracy": scored})
     model.save(state.model, folder.path)
+    personal.save(state.model, folder.path)
     majority = int(np.bincount(data.labels[data.clients.train_indices]).argmax())
     rounds = keep_rounds(folder.rounds, state.round)
     timings = keep_rounds(folder.timings, state.round)
@@ -405,6 +451,7 @@ def _finish(parts: Parts, folder: RunFolder, state: State) -> None:
             "test_macro_f1": scores.macro_f1.value,
             "validation_accuracy": last.get("validation_accuracy"),
             "validation_loss": last.get("validation_loss"),
+            "client_accuracy": _client_accuracy(scored),
             "majority_accuracy": float((data.labels[data.test] == majority).mean()),
             "trainable_parameters": model.trainable_parameters,
             "quantum_parameters": model.quantum_parameters,
@@ -417,6 +464,7 @@ def _finish(parts: Parts, folder: RunFolder, state: State) -> None:
             "clients": len(data.clients),
             "train_examples": int(data.clients.sizes.sum()),
             "test_examples": len(data.test),
+            **_exactness(rounds, state),
         },
     )
 
@@ -427,6 +475,26 @@ def _channel_totals(rounds: list[dict[str, Any]]) -> dict[str, float]:
     if not any(name in line for line in rounds for name in names):
         return {}
     return {name: sum(line.get(name, 0) for line in rounds) for name in names}
+
+
+def _client_accuracy(scored: list[dict[str, Any]]) -> float | None:
+    """Returns the mean over examples of :meth:`Personal.by_client`'s accuracies on validation parts."""
+    if not scored or scored[0]["on"] != "validation":
+        return None
+    examples = sum(entry["examples"] for entry in scored)
+    return float(sum(entry["accuracy"] * entry["examples"] for entry in scored) / examples)
+
+
+def _exactness(rounds: list[dict[str, Any]], state: State) -> dict[str, Any]:
+    """Returns the rule's largest error over rounds and layers, and the size of changed frozen weights."""
+    errors = [found["error"] for line in rounds for found in line.get("layers", {}).values()]
+    result: dict[str, Any] = {"aggregation_error": max(errors)} if errors else {}
+    if state.frozen:
+        ranks = [len(tensor) for name, tensor in state.frozen.items() if name.endswith("|down")]
+        result["residual_rank"] = max(ranks, default=0)
+        result["residual_dense_modules"] = sum(name.endswith("|dense") for name in state.frozen)
+        result["residual_bytes"] = 4 * sum(tensor.numel() for tensor in state.frozen.values())
+    return result
 
 
 def _encoding(show: Progress) -> Callable[[int, int], None]:

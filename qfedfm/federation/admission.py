@@ -6,7 +6,7 @@ client.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from qfedfm.aggregation.cohort import Cohort
@@ -14,6 +14,7 @@ from qfedfm.core.config import nearest
 from qfedfm.core.errors import UpdateRefusedError
 from qfedfm.core.tensors import FlatTensors, Layout
 from qfedfm.core.update import Update
+from qfedfm.federation.travel import whole_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,6 +27,7 @@ def admit(
     auxiliary: Layout,
     round_number: int,
     cohort: Sequence[int],
+    expected: Callable[[int], Layout] | None = None,
 ) -> tuple[Cohort, list[tuple[int, str]]]:
     """Checks every reply and stacks the good ones, ordered by client.
 
@@ -35,6 +37,8 @@ def admit(
         auxiliary: Names and shapes of the tensors that the algorithm declares.
         round_number: The round in flight.
         cohort: Who was asked.
+        expected: Per client the names and shapes that its delta must have, where that is only a part of
+            ``layout``; what is not sent has not changed.
 
     Returns:
         The cohort of admitted updates and ``(client, reason)`` for each refused one.
@@ -46,8 +50,9 @@ def admit(
     refused: list[tuple[int, str]] = []
     for reply in sorted(replies, key=lambda update: update.client):
         try:
-            _check_header(reply, layout, round_number, asked, seen)
-            delta = _vector(reply.delta, layout, "delta")
+            part = expected(reply.client) if expected is not None and reply.client in asked else layout
+            _check_header(reply, part, round_number, asked, seen)
+            delta = whole_of(_vector(reply.delta, part, "delta"), part, layout)
             extra = _vector(reply.auxiliary, auxiliary, "auxiliary")
         except UpdateRefusedError as error:
             refused.append((reply.client, str(error)))

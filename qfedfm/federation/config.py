@@ -41,6 +41,8 @@ class FederationConfig(Config):
             the baseline, on the same code path).
         batch_clients: How many head-only clients are trained in one call; null lets the engine decide.
         evaluate_every: Test after every so many rounds (and always after the last).
+        byte_budget: The run ends after the round in which so many bytes, up and down together, have
+            travelled, or after ``rounds``; null for no such limit. A schedule still counts ``rounds``.
     """
 
     rounds: Annotated[int, Field(ge=1)] = 5
@@ -51,6 +53,7 @@ class FederationConfig(Config):
     faults: FaultsConfig = FaultsConfig()
     batch_clients: Annotated[int, Field(ge=1)] | None = None
     evaluate_every: Annotated[int, Field(ge=1)] = 1
+    byte_budget: Annotated[int, Field(ge=1)] | None = None
 
     @field_validator("engine", mode="before")
     @classmethod
@@ -77,6 +80,9 @@ class ClientConfig(Config):
         clip_norm: Largest L2 norm of a step's gradient, per client; null for none.
         keep_optimizer_state: Whether momenta survive from round to round in the client store; such
             clients are trained one by one.
+        ranks: LoRA ranks in turn: client k trains ``ranks[k mod len(ranks)]``, at most the adapter's rank;
+            null for the adapter's. All share the adapter's scale (each client's alpha is in proportion
+            to its rank).
     """
 
     epochs: Annotated[int, Field(ge=1)] = 1
@@ -88,6 +94,7 @@ class ClientConfig(Config):
     logit_adjustment: Annotated[float, Field(ge=0)] = 0.0
     clip_norm: Annotated[float, Field(gt=0)] | None = None
     keep_optimizer_state: bool = False
+    ranks: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] | None = None
 
     @model_validator(mode="after")
     def _defined(self) -> ClientConfig:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from qfedfm.core.changes import Changes
 from qfedfm.core.tensors import FlatTensors, Layout
 from qfedfm.core.update import Update
+from qfedfm.federation.travel import part_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,22 +31,35 @@ class Broadcast:
         model: The global model, shape (d,).
         layout: What lies where in it.
         server: The algorithm's server vectors, each (d,).
+        frozen: All changes of frozen weights so far (:mod:`qfedfm.core.changes`).
+        latest: Those of the last round, for clients that know the ones before.
+        ranks: Per client of the round its LoRA rank; None where all train the adapter's.
     """
 
     round: int
     model: Tensor
     layout: Layout
     server: Mapping[str, Tensor]
+    frozen: Changes = field(default_factory=dict)
+    latest: Changes = field(default_factory=dict)
+    ranks: Mapping[int, int] | None = None
 
-    def to_bytes(self) -> bytes:
-        """Returns the message: safetensors with a typed header."""
+    def to_bytes(self, layout: Layout | None = None, *, in_step: bool = False) -> bytes:
+        """Returns the message: safetensors with a typed header.
+
+        Args:
+            layout: What of the model travels; by default all of it.
+            in_step: Whether the client knows all changes of frozen weights but the last.
+        """
         from safetensors.torch import save
 
-        tensors = {
-            f"model/{name}": tensor.contiguous() for name, tensor in self.layout.view(self.model).items()
-        }
+        layout = layout or self.layout
+        part = layout.view(part_of(self.model, self.layout, layout))
+        tensors = {f"model/{name}": tensor.contiguous() for name, tensor in part.items()}
         tensors |= {f"server/{name}": tensor.contiguous() for name, tensor in self.server.items()}
-        header = {"format": BROADCAST_FORMAT, "round": f"{self.round:012d}", "schema": self.layout.schema}
+        changes = self.latest if in_step else self.frozen
+        tensors |= {f"frozen/{name}": tensor.contiguous() for name, tensor in changes.items()}
+        header = {"format": BROADCAST_FORMAT, "round": f"{self.round:012d}", "schema": layout.schema}
         message: bytes = save(tensors, metadata=header)
         return message
 
@@ -65,9 +80,11 @@ class ByteCounter:
             self._sizes[key] = len(update.to_bytes())
         return self._sizes[key]
 
-    def download(self, broadcast: Broadcast) -> int:
-        """Returns ``len(broadcast.to_bytes())``."""
-        key = json.dumps([broadcast.layout.schema, sorted(broadcast.server)])
+    def download(self, broadcast: Broadcast, layout: Layout | None = None, *, in_step: bool = False) -> int:
+        """Returns ``len(broadcast.to_bytes(layout, in_step=in_step))``."""
+        changes = broadcast.latest if in_step else broadcast.frozen
+        shapes = {name: list(tensor.shape) for name, tensor in changes.items()}
+        key = json.dumps([(layout or broadcast.layout).schema, sorted(broadcast.server), shapes])
         if key not in self._sizes:
-            self._sizes[key] = len(broadcast.to_bytes())
+            self._sizes[key] = len(broadcast.to_bytes(layout, in_step=in_step))
         return self._sizes[key]

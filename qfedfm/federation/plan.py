@@ -10,6 +10,7 @@ from qfedfm.aggregation import AggregationConfig
 from qfedfm.core.errors import RequestError
 from qfedfm.core.random import Streams
 from qfedfm.core.tensors import Layout
+from qfedfm.federation.compatibility import Adapter, Reveals, check
 from qfedfm.federation.config import ClientConfig, FederationConfig
 from qfedfm.federation.stages import Stage, StageConfig
 from qfedfm.federation.state import State
@@ -27,12 +28,14 @@ class Plan:
         client: Local training.
         aggregation: The rule that combines updates.
         stages: Steps around the update, in the client's order.
+        adapter: The LoRA adapter, or None for other adapters and for none.
     """
 
     federation: FederationConfig
     client: ClientConfig
     aggregation: AggregationConfig
     stages: tuple[Stage, ...] = ()
+    adapter: Adapter | None = None
 
     @staticmethod
     def of(
@@ -40,9 +43,29 @@ class Plan:
         client: ClientConfig,
         aggregation: AggregationConfig,
         stages: Sequence[StageConfig] = (),
+        adapter: Adapter | None = None,
+        reveals: Reveals = "individuals",
     ) -> Plan:
-        """Returns the plan of these parts."""
-        return Plan(federation, client, aggregation, tuple(stages))
+        """Returns the plan of these parts; see :func:`qfedfm.federation.compatibility.check`.
+
+        Raises:
+            RequestError: If they do not fit together.
+        """
+        check(federation, client, aggregation, stages, adapter, reveals)
+        return Plan(federation, client, aggregation, tuple(stages), adapter)
+
+    def keeps(self, name: str) -> bool:
+        """Returns whether the tensor ``name`` stays with each client and is never averaged."""
+        return self.aggregation.keeps(name) or self.client.algorithm.keeps(name)
+
+    def ranks(self, state: State, cohort: Sequence[int]) -> dict[int, int] | None:
+        """Returns the LoRA rank of each client of ``cohort``, or None where all train the adapter's."""
+        if self.adapter is None:
+            return None
+        given = self.client.ranks or (self.adapter.rank,)
+        configured = {client: given[client % len(given)] for client in cohort}
+        now = dict(self.aggregation.ranks(state.aggregator, configured))
+        return None if set(now.values()) <= {self.adapter.rank} else now
 
     def cohort_size(self, clients: int) -> int:
         """Returns how many of ``clients`` take part in a round.
@@ -59,7 +82,7 @@ class Plan:
 
     def auxiliary_layout(self, size: int) -> Layout:
         """Returns the names and shapes of what the algorithm sends beside the difference."""
-        return Layout(tuple((name, (size,)) for name in self.client.algorithm.auxiliary))
+        return Layout(self.client.algorithm.auxiliary_shapes(size))
 
     def initial_state(self, model: Tensor, rng: Streams) -> State:
         """Returns the state before the first round, from the initial model (d,)."""

@@ -24,6 +24,9 @@ class State:
         server: The server optimizer's tensors.
         aggregator: The aggregation rule's tensors.
         algorithm: The client algorithm's server vectors, each (d,).
+        frozen: All changes of frozen weights so far (:mod:`qfedfm.core.changes`).
+        latest: Those of the last round.
+        reached: Clients that received the model of the last round.
         rng: The experiment's streams; they carry no state of their own.
     """
 
@@ -33,6 +36,9 @@ class State:
     server: Vectors = field(default_factory=dict)
     aggregator: Vectors = field(default_factory=dict)
     algorithm: Vectors = field(default_factory=dict)
+    frozen: Vectors = field(default_factory=dict)
+    latest: Vectors = field(default_factory=dict)
+    reached: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,8 @@ class RoundRecord:
         upload_bytes: Bytes of all replies.
         download_bytes: Bytes sent to the whole cohort.
         update_norm: L2 norm of the combined difference.
+        layers: Per LoRA module what :mod:`qfedfm.aggregation.certificate` found, and its bytes; empty
+            without LoRA.
     """
 
     round: int
@@ -68,6 +76,7 @@ class RoundRecord:
     upload_bytes: int
     download_bytes: int
     update_norm: float
+    layers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def plain(self) -> dict[str, Any]:
         """Returns the record as one JSON object."""
@@ -85,4 +94,5 @@ class RoundRecord:
             "upload_bytes": self.upload_bytes,
             "download_bytes": self.download_bytes,
             "update_norm": self.update_norm,
+            **({"layers": {name: dict(found) for name, found in self.layers.items()}} if self.layers else {}),
         }

@@ -11,12 +11,13 @@ ordered by their number of steps, so those who have finished leave from the end.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from qfedfm.core.changes import Changes
 from qfedfm.core.metrics import Metrics
 from qfedfm.core.random import Streams
 from qfedfm.core.tensors import FlatTensors, Layout
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 POOL_BATCHES = 8
+Loss = Callable[["Tensor", "Tensor"], "Tensor"]
 
 
 class Trainable(Protocol):
@@ -57,6 +59,9 @@ class Trainable(Protocol):
     def reseed(self, generator: torch.Generator) -> None:
         """Gives the model the generator of its dropout for one client's training."""
 
+    def fold(self, changes: Changes) -> None:
+        """Makes ``changes`` the changes of the frozen weights."""
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -67,12 +72,14 @@ class Trained:
         steps_K: Steps taken, shape (K,), float32.
         metrics: Per client, loss and accuracy summed over the examples it saw.
         optimizer: Per client, the optimizer's tensors when they are kept, else empty.
+        local: What the algorithm's ``begin`` returned, as training left it, each (d,) or (K, d).
     """
 
     delta_KD: Tensor
     steps_K: Tensor
     metrics: list[Metrics]
     optimizer: list[dict[str, Tensor]]
+    local: dict[str, Tensor]
 
 
 def plan_batches(
@@ -120,6 +127,9 @@ def train_clients(
     streams: Sequence[Streams],
     held: Sequence[np.ndarray] = (),
     optimizer_state: Sequence[dict[str, Tensor] | None] | None = None,
+    unmoved: frozenset[str] = frozenset(),
+    anchor: Tensor | None = None,
+    loss: Loss | None = None,
 ) -> Trained:
     """Trains K clients from the same start; K is 1 unless the model has a client axis.
 
@@ -127,7 +137,7 @@ def train_clients(
         model: What is trained.
         labels: The class of every sample of the data set, shape (N,).
         config: The clients' options.
-        start: The global model, shape (d,).
+        start: The global model, shape (d,), or where each client starts, (K, d).
         batches: Per client, its batches in order.
         server: The algorithm's server vectors, each (d,).
         client: The algorithm's client vectors, each (K, d).
@@ -135,6 +145,9 @@ def train_clients(
         streams: Per client, its streams of this round.
         held: Per client, all samples that it holds; needed where logits are adjusted.
         optimizer_state: Per client, kept optimizer tensors (only with K = 1).
+        unmoved: Names of tensors that are not trained in this round.
+        anchor: What the algorithm takes for the global model, if that is not where clients start.
+        loss: From logits (n, C) and classes (n,) to losses (n,); cross-entropy by default.
     """
     import torch
 
@@ -147,9 +160,16 @@ def train_clients(
         model.reseed(streams[0].torch("dropout", device=device.type))
 
     rows = torch.tensor(order, device=device)
-    local = config.algorithm.begin(start, server, {n: v[rows] for n, v in client.items()})
-    leaves = model.leaves(start.expand(len(order), -1))
-    optimizer = make_optimizer(config.optimizer, leaves.values(), rate_scale)
+    begin = _in_order(start if anchor is None else anchor, rows)
+    local = config.algorithm.begin(begin, server, {n: v[rows] for n, v in client.items()})
+    first = _in_order(start, rows)
+    leaves = model.leaves(first.expand(len(order), -1))
+    for name in unmoved:
+        leaves[name].requires_grad_(False)
+    optimizer = make_optimizer(
+        config.optimizer, [leaf for leaf in leaves.values() if leaf.requires_grad], rate_scale
+    )
+    measure = loss or _cross_entropy
     if optimizer_state is not None and optimizer_state[0] is not None:
         _restore(optimizer, leaves, optimizer_state[0])
     prior: Tensor | None = None
@@ -172,9 +192,7 @@ def train_clients(
             if prior is None:
                 prior = _log_prior(labels, [held[k] for k in order], logits.shape[-1])
             scored = logits + config.logit_adjustment * prior[:active].unsqueeze(1)
-        losses = torch.nn.functional.cross_entropy(
-            scored.flatten(0, 1), target.flatten(), reduction="none"
-        ).view_as(part)
+        losses = measure(scored.flatten(0, 1), target.flatten()).view_as(part)
         loss_K = (losses * part).sum(1)
         optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward((loss_K / counts).sum())
@@ -183,6 +201,10 @@ def train_clients(
         if config.clip_norm is not None:
             _clip(leaves, config.clip_norm, model.client_axis)
         optimizer.step()
+        if local:
+            with torch.no_grad():
+                views = _views(local, model.layout, active, model.client_axis)
+                config.algorithm.after_step(leaves, views, step, rate_scale)
         with torch.no_grad():
             sums[0, :active] += loss_K.detach()
             sums[1, :active] += ((logits.detach().argmax(-1) == target) * part).sum(1)
@@ -197,14 +219,25 @@ def train_clients(
     seen = [float(sum(len(batch) for batch in batches[k])) for k in range(len(order))]
     where = back.tolist()
     return Trained(
-        delta_KD=(vectors - start)[back],
+        delta_KD=(vectors - first)[back],
         steps_K=torch.tensor([float(len(plan)) for plan in batches], device=device),
         metrics=[
             Metrics.of(loss=(totals[where[k]][0], seen[k]), accuracy=(totals[where[k]][1], seen[k]))
             for k in range(len(order))
         ],
         optimizer=kept,
+        local={name: tensor[back] if tensor.dim() == 2 else tensor for name, tensor in local.items()},
     )
+
+
+def _in_order(vector: Tensor, rows: Tensor) -> Tensor:
+    return vector if vector.dim() == 1 else vector[rows]
+
+
+def _cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    import torch
+
+    return torch.nn.functional.cross_entropy(logits, target, reduction="none")
 
 
 def _log_prior(labels: Tensor, held: Sequence[np.ndarray], classes: int) -> Tensor:
@@ -245,13 +278,13 @@ def _shrink(optimizer: torch.optim.Optimizer, leaves: dict[str, Tensor], active:
     """Keeps the first ``active`` clients in every leaf and in the optimizer's state."""
     kept: dict[str, Tensor] = {}
     for name, leaf in leaves.items():
-        kept[name] = leaf.detach()[:active].clone().requires_grad_(True)
+        kept[name] = leaf.detach()[:active].clone().requires_grad_(leaf.requires_grad)
         state = optimizer.state.pop(leaf, {})
         optimizer.state[kept[name]] = {
             key: value[:active].clone() if value is not None and value.dim() > 0 else value
             for key, value in state.items()
         }
-    optimizer.param_groups[0]["params"] = list(kept.values())
+    optimizer.param_groups[0]["params"] = [leaf for leaf in kept.values() if leaf.requires_grad]
     return kept
 
 

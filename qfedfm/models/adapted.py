@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from qfedfm.core.changes import Changes
 from qfedfm.core.errors import RequestError
 from qfedfm.core.random import Streams
 from qfedfm.models.adapters.insert import InsertedAdapter
@@ -130,6 +131,10 @@ class AdaptedModel(Parts):
             hidden = self.backbone.hidden(arguments, start)
         features = self.backbone.pool(hidden, lengths)
         return self.head.logits(self.split(leaves, HEAD), features).unsqueeze(0)
+
+    def fold(self, changes: Changes) -> None:
+        """Makes ``changes`` all that the frozen weights differ by from those of the files."""
+        self.adapter.folded.fold(changes)
 
     def reseed(self, generator: torch.Generator) -> None:
         """Gives dropout in the adapters its generator; it drops while gradients are recorded."""

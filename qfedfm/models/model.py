@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from qfedfm.core.changes import Changes
 from qfedfm.core.tensors import Layout
 
 if TYPE_CHECKING:
@@ -78,6 +79,9 @@ class Model(Protocol):
 
     def reseed(self, generator: torch.Generator) -> None:
         """Gives dropout in the adapters its generator; it drops while gradients are recorded."""
+
+    def fold(self, changes: Changes) -> None:
+        """Makes ``changes`` all that frozen weights differ by from the files; saved with the model."""
 
     def predict_inputs(
         self, vector: Tensor, inputs: Sequence[str] | np.ndarray, batch_size: int = 128

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from qfedfm.circuits import Circuit
+from qfedfm.core.changes import Changes
 from qfedfm.core.errors import RequestError
 from qfedfm.core.files import placing
 from qfedfm.core.random import Streams
@@ -142,6 +143,11 @@ class Parts:
         for name, tensor in constants.items():
             self.head.constants[name] = tensor.to(self.device)
         return trained
+
+    def fold(self, changes: Changes) -> None:
+        """Takes no changes: without adapters no rule moves frozen weights."""
+        if changes:
+            raise ValueError("a model without adapters has no frozen weights that could change")
 
     def reseed(self, generator: torch.Generator) -> None:
         """Does nothing: there is no dropout outside of adapters."""

@@ -11,6 +11,7 @@ from qfedfm.experiment import quantities
 from qfedfm.experiment.report.bars import gauge
 from qfedfm.experiment.report.channel import channel
 from qfedfm.experiment.report.cost import cost, numbers, participation
+from qfedfm.experiment.report.exactness import exactness
 from qfedfm.experiment.report.learning import circuit, classes, clients, learning
 from qfedfm.experiment.report.page import document, facts, folded, heading, section, tiles, warning
 from qfedfm.experiment.report.records import Records, read
@@ -39,6 +40,7 @@ def render(records: Records) -> str:
     """Returns the report as HTML."""
     sections = [
         section("learning", "Learning", learning(records)),
+        section("exactness", "Aggregation", exactness(records)),
         section("classes", "Classes", classes(records)),
         section("clients", "Clients", clients(records)),
         section("circuit", "Circuit", circuit(records)),

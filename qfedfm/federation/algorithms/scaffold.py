@@ -25,6 +25,7 @@ class Scaffold(Algorithm):
     kind: Literal["scaffold"] = "scaffold"
 
     auxiliary: ClassVar[tuple[str, ...]] = ("control",)
+    remembers: ClassVar[bool] = True
 
     def check(self, optimizer: OptimizerConfig, *, constant_rate: bool, clipped: bool) -> None:
         """Refuses optimizers for which ``(w_global - w_k) / (steps * rate)`` is not a mean gradient."""

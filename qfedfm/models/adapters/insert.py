@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from qfedfm.core.errors import RequestError
 from qfedfm.core.files import placing, write_atomic
 from qfedfm.core.tensors import Layout
+from qfedfm.models.adapters.folded import FoldedWeights, save_weights
 
 if TYPE_CHECKING:
     from qfedfm.core.random import Streams
@@ -69,12 +70,14 @@ class InsertedAdapter:
             parameter.requires_grad_(False)
         self.layout = Layout.of(initial)
         self._initial = {name: _lora_start(name, tensor, streams) for name, tensor in initial.items()}
+        self._scale: float | None = None
         self._cast: set[str] = set()
         self._dropouts: list[SeededDropout] = []
         for name, module in list(self.peft.named_modules()):
             self._prepare(name.removeprefix(_ROOT), module)
         self._dtype = backbone.dtype
         self.peft.to(backbone.device)
+        self.folded = FoldedWeights(self.peft, _ROOT)
 
     def _prepare(self, name: str, module: nn.Module) -> None:
         """Gives a plain LoRA layer its fused forward and every LoRA layer its seeded dropout."""
@@ -82,6 +85,13 @@ class InsertedAdapter:
 
         if not isinstance(module, LoraLayer):
             return
+        self._scale = float(module.scaling["default"])
+        rank, sides = int(module.r["default"]), (module.in_features, module.out_features)
+        if rank > min(sides):
+            raise RequestError(
+                f"model.adapter.rank is {rank}, above the size of {name}, which is {sides[1]} by {sides[0]}; "
+                f"use at most {min(sides)}"
+            )
         rate = float(getattr(module.lora_dropout["default"], "p", 0.0))
         dropout = None
         if rate:
@@ -121,15 +131,19 @@ class InsertedAdapter:
         from safetensors.torch import save_file
 
         folder.mkdir(parents=True, exist_ok=True)
+        config, weights = self._config, dict[str, Tensor]()
+        if self.folded.changes and self._scale is not None:
+            tensors, config, weights = self.folded.extended(tensors, config, self._scale)
+        save_weights(weights, folder)
         named = {self._saved[n]: t.detach().float().cpu().contiguous().clone() for n, t in tensors.items()}
         with placing(folder / "adapter_model.safetensors") as temporary:
             save_file(named, temporary, metadata={"format": "pt"})
-        training = self._config.inference_mode
-        self._config.inference_mode = True
+        training = config.inference_mode
+        config.inference_mode = True
         try:
-            self._config.save_pretrained(str(folder))
+            config.save_pretrained(str(folder))
         finally:
-            self._config.inference_mode = training
+            config.inference_mode = training
         # PEFT keeps the modules as a set, whose order changes from run to run.
         path = folder / "adapter_config.json"
         written = json.loads(path.read_text(encoding="utf-8"))
@@ -137,7 +151,7 @@ class InsertedAdapter:
         write_atomic(path, json.dumps(written, indent=2, sort_keys=True) + "\n")
 
     def load(self, folder: Path) -> dict[str, Tensor]:
-        """Returns the tensors of a folder that :meth:`save` wrote."""
+        """Returns the tensors of a folder that :meth:`save` wrote, and folds its changes of weights."""
         from safetensors.torch import load_file
 
         path = folder / "adapter_model.safetensors"
@@ -146,7 +160,10 @@ class InsertedAdapter:
         stored = load_file(path)
         if set(stored) != set(self._saved.values()):
             raise RequestError(f"the adapter in {folder} is not of the kind and places its model.json says")
-        return {name: stored[saved] for name, saved in self._saved.items()}
+        found = {name: stored[saved] for name, saved in self._saved.items()}
+        if self._scale is None:
+            return found
+        return self.folded.taken_back(found, int(self._config.r), self._scale, folder)
 
 
 def place(config: PlacedAdapter, backbone: Transformer) -> tuple[list[str], int]:

@@ -8,6 +8,7 @@ magnitude and direction (arXiv:2402.09353).
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
@@ -35,6 +36,11 @@ class LoraConfig(PlacedAdapter):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     rslora: bool = False
     dora: bool = False
+
+    @property
+    def scale(self) -> float:
+        """The scale s = alpha/rank, or alpha/√rank with ``rslora``."""
+        return self.alpha / (math.sqrt(self.rank) if self.rslora else self.rank)
 
     def peft(self, modules: Sequence[str]) -> Any:
         """Returns PEFT's configuration for the modules named."""
