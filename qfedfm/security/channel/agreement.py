@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from qfedfm.security.channel.errors import IdentityError
 
@@ -45,15 +45,6 @@ def check_signature(public: Any, signature: bytes, message: bytes, name: str) ->
         public.verify(signature, message)
     except InvalidSignature:
         raise IdentityError(f"the signature does not fit the identity of {name}") from None
-
-
-class Exchange(Protocol):
-    """One client's side of a key exchange."""
-
-    public: bytes
-
-    def finish(self, answer: bytes) -> bytes:
-        """Returns the shared secret from the server's answer."""
 
 
 class MlKemExchange:
