@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -82,7 +83,7 @@ class ClientIndex:
         """Returns the indices of the samples a client holds out, ascending."""
         return self.validation_indices[self.validation_offsets[client] : self.validation_offsets[client + 1]]
 
-    @property
+    @cached_property
     def sizes(self) -> Ints:
         """Training samples per client, shape (clients,)."""
         return np.diff(self.train_offsets)

@@ -17,7 +17,7 @@ from qfedfm.models import ModelConfig
 from qfedfm.models.adapters import LoraConfig
 from qfedfm.security.config import SecurityConfig
 
-RESULTS_VERSION = 2
+RESULTS_VERSION = 3
 """Raised whenever a change of the package changes numbers, so that stale results are never reused."""
 
 _NOT_BUILT = {

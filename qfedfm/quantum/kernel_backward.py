@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import math
 
-from numba import njit
-
+from qfedfm.core.compiled import compiled
 from qfedfm.quantum import kernel_views, lanes
 from qfedfm.quantum.kernel_forward import cosine_place, pauli, pauli_phase, runs_place, spread_rotation
 from qfedfm.quantum.kernel_tables import (
@@ -28,10 +27,8 @@ from qfedfm.quantum.kernel_tables import (
     WEIGHT_RUN,
 )
 
-_compile = njit(nogil=True, error_model="numpy")
 
-
-@_compile
+@compiled
 def _back_through_parts(t, first, last, wc, ws, scratch, g, rows, grad):
     """Carries ``g`` back through the rotations fused into a gate, collecting their derivatives."""
     width = lanes.lanes_of(scratch)
@@ -48,7 +45,7 @@ def _back_through_parts(t, first, last, wc, ws, scratch, g, rows, grad):
             lanes.unspin(scratch, g, (axis + 1) % 3, (axis + 2) % 3, ws, 2 * width * row)
 
 
-@_compile
+@compiled
 def _back_through_product(t, wc, ws, psi, off, lam, loff, scratch, acc, rows, grad):
     """Derivatives of the initial product state; the state's own place is free for its levels."""
     width = lanes.lanes_of(psi)
@@ -75,7 +72,7 @@ def _back_through_product(t, wc, ws, psi, off, lam, loff, scratch, acc, rows, gr
         _back_through_parts(t, t.ops[qubit, 2], t.ops[qubit, 3], wc, ws, scratch, acc, rows, grad)
 
 
-@_compile
+@compiled
 def backward_task(t, x, w, k, begin, wc, ws, psi, off, scratch, upstream, gx, grad):
     """Adds a tile's derivatives: to ``gx`` by input, to ``grad`` by run, weight row and weight."""
     width = lanes.lanes_of(psi)
@@ -177,7 +174,7 @@ def backward_task(t, x, w, k, begin, wc, ws, psi, off, scratch, upstream, gx, gr
                         grad[weights + symbol - t.n_inputs] += value
 
 
-@_compile
+@compiled
 def _back_to_amplitudes(t, x, k, begin, psi, off, lam, loff, gx):
     """d<O>/dx = (2 Re lam - 2 <O> psi) / |x|, with psi real and <O> = Re <psi|lam>."""
     width = lanes.lanes_of(psi)
@@ -194,7 +191,7 @@ def _back_to_amplitudes(t, x, k, begin, psi, off, lam, loff, gx):
             gx[k, begin + lane, i] += norm * (lam[loff + place] - value * psi[off + place])
 
 
-@_compile
+@compiled
 def finish_client(t, w, k, wc, grads, gw):
     """Sums the tiles of a client in order and carries the sums on to its weights."""
     width = lanes.lanes_of(wc)

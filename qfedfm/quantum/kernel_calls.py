@@ -9,19 +9,14 @@ whether its cache is stale, so they carry a digest of all files they are compile
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
-from numba import njit
-
+from qfedfm.core.compiled import cached, compiled, digest
 from qfedfm.quantum import kernel_backward, kernel_forward, kernel_tables, kernel_views, lanes
 from qfedfm.quantum.kernel_backward import backward_task, finish_client
 from qfedfm.quantum.kernel_forward import forward_task, prepare_client, runs_place
 from qfedfm.quantum.kernel_tables import unpack
-
-_compile = njit(nogil=True, error_model="numpy")
 
 
 class _Places(NamedTuple):
@@ -38,7 +33,7 @@ class _Places(NamedTuple):
     first_gradients: int
 
 
-@_compile
+@compiled
 def _places(t, x, kept):
     width = lanes.lanes_of(kept)
     tiles = -(-x.shape[1] // width)
@@ -53,34 +48,24 @@ def _places(t, x, kept):
     return _Places(width, tiles, state, client, task, gradients, tasks * state, after_tasks, after_clients)
 
 
-@_compile
+@compiled
 def _client(p, k, kept):
     return kernel_views.stretch(kept, p.first_client + k * p.client, p.first_client + (k + 1) * p.client)
 
 
-@_compile
+@compiled
 def _task(p, number, kept):
     return kernel_views.stretch(kept, p.first_task + number * p.task, p.first_task + (number + 1) * p.task)
-
-
-def _digest() -> int:
-    files = [
-        module.__file__ for module in (kernel_backward, kernel_forward, kernel_tables, kernel_views, lanes)
-    ]
-    content = b"".join(Path(str(file)).read_bytes() for file in (*files, __file__))
-    return int.from_bytes(hashlib.sha256(content).digest()[:8], "big")
 
 
 #: What a range is of: whole clients; clients without their tasks; tasks without their clients.
 WHOLE, CLIENTS, TASKS = range(3)
 
 
-def _cached_calls(digest: int) -> tuple[Callable[..., None], Callable[..., None]]:
-    compiled = njit(cache=True, nogil=True, error_model="numpy")
-
-    @compiled
+def _cached_calls(version: int) -> tuple[Callable[..., None], Callable[..., None]]:
+    @cached
     def forward(integers, reals, permutations, x, w, kept, scratch, first, last, what, out):
-        digest  # noqa: B018  (numba finds what it compiled by the values a function closes over)
+        version  # noqa: B018  (numba finds what it compiled by the values a function closes over)
         t = unpack(integers, reals, permutations)
         x, w, out = kernel_views.borrowed(x), kernel_views.borrowed(w), kernel_views.borrowed(out)
         kept, scratch = kernel_views.borrowed(kept), kernel_views.borrowed(scratch)
@@ -95,9 +80,9 @@ def _cached_calls(digest: int) -> tuple[Callable[..., None], Callable[..., None]
                 ws = _task(p, number, kept)
                 forward_task(t, x, w, k, tile * p.width, wc, ws, kept, number * p.state, scratch, out)
 
-    @compiled
+    @cached
     def backward(integers, reals, permutations, x, w, kept, scratch, first, last, what, upstream, gx, gw):
-        digest  # noqa: B018
+        version  # noqa: B018
         t = unpack(integers, reals, permutations)
         x, w, gx, gw = (
             kernel_views.borrowed(x),
@@ -141,4 +126,5 @@ def _cached_calls(digest: int) -> tuple[Callable[..., None], Callable[..., None]
 #: ``gx`` and ``gw`` and uses the states in ``kept`` up. With :data:`WHOLE`, a range begins and ends at a
 #: client. :data:`CLIENTS` has to come first forward and last backward, :data:`TASKS` in between, in any
 #: order: sums are taken in the same order whatever the threads, so the bits are the same.
-forward, backward = _cached_calls(_digest())
+_SOURCES = (kernel_backward, kernel_forward, kernel_tables, kernel_views, lanes)
+forward, backward = _cached_calls(digest(*(module.__file__ for module in _SOURCES), __file__))

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import math
 
-from numba import njit
-
+from qfedfm.core.compiled import compiled
 from qfedfm.quantum import lanes
 from qfedfm.quantum.kernel_tables import (
     AMPLITUDES,
@@ -24,13 +23,11 @@ from qfedfm.quantum.kernel_tables import (
     WEIGHT_RUN,
 )
 
-_compile = njit(nogil=True, error_model="numpy")
-
 # Half angles beyond this, radians, take the slow cosine: the fast one reduces small angles only.
 _FAR = 1e4
 
 
-@_compile
+@compiled
 def _parity(value):
     value ^= value >> 16
     value ^= value >> 8
@@ -40,7 +37,7 @@ def _parity(value):
     return value & 1
 
 
-@_compile
+@compiled
 def pauli_phase(index, z, ys):
     """``(-i)**ys (-1)**|index & z|`` as real and imaginary integers."""
     sign = 1 - 2 * _parity(index & z)
@@ -54,19 +51,19 @@ def pauli_phase(index, z, ys):
     return 0, sign
 
 
-@_compile
+@compiled
 def cosine_place(width, row):
     """Where the cosine of a weight row's half angle stands; the sine stands ``width`` further."""
     return 2 * width * (row // width) + row % width
 
 
-@_compile
+@compiled
 def runs_place(t, width):
     """Where the fused runs of a client begin: behind the cosines and sines, 13 numbers each."""
     return 2 * width * (-(-t.weight_rows // width))
 
 
-@_compile
+@compiled
 def prepare_client(t, w, k, wc):
     """Angles of the weight rows and the fused runs of client ``k``."""
     rows, first = t.weight_rows, t.sample_rows
@@ -110,7 +107,7 @@ def prepare_client(t, w, k, wc):
         wc[place + 12] = q0 * q0 - q1 * q1 - q2 * q2 + q3 * q3
 
 
-@_compile
+@compiled
 def _times_rotation(axis, c, s, q0, q1, q2, q3):
     """The quaternion of a rotation about an axis, after ``q``."""
     if axis == 0:
@@ -120,7 +117,7 @@ def _times_rotation(axis, c, s, q0, q1, q2, q3):
     return c * q0 - s * q3, c * q1 - s * q2, c * q2 + s * q1, c * q3 + s * q0
 
 
-@_compile
+@compiled
 def _prepare_task(t, x, w, k, begin, wc, ws):
     """Angles of the sample rows of one tile, and the matrices that differ from lane to lane."""
     width = lanes.lanes_of(ws)
@@ -175,7 +172,7 @@ def _prepare_task(t, x, w, k, begin, wc, ws):
                 )  # fmt: skip
 
 
-@_compile
+@compiled
 def spread_rotation(t, by_sample, row, wc, ws, matrix, moff):
     """Copies cosine and sine of a Pauli rotation's half angle into two rows of lanes."""
     width = lanes.lanes_of(matrix)
@@ -187,7 +184,7 @@ def spread_rotation(t, by_sample, row, wc, ws, matrix, moff):
         lanes.spread(matrix, moff + width, wc, cosine_place(width, row) + width, 1)
 
 
-@_compile
+@compiled
 def pauli(psi, off, size, x, z, ys, matrix, moff, direction):
     """Applies (direction 1) or takes back (-1) a Pauli rotation."""
     if x == 0:
@@ -204,7 +201,7 @@ def pauli(psi, off, size, x, z, ys, matrix, moff, direction):
             lanes.pair_rotation(psi, off, i, i ^ x, matrix, moff, direction * imag, -direction * real)
 
 
-@_compile
+@compiled
 def _product_state(t, ws, psi, off, levels, loff):
     """Builds the product state in ``psi``; level k (qubits before k) stands in ``levels`` at 2**k - 1."""
     width = lanes.lanes_of(psi)
@@ -223,7 +220,7 @@ def _product_state(t, ws, psi, off, levels, loff):
             lanes.double(levels, source, 1 << qubit, ws, place, levels, target)
 
 
-@_compile
+@compiled
 def _amplitude_state(t, x, k, begin, psi, off):
     width = lanes.lanes_of(psi)
     size = 1 << t.qubits
@@ -238,7 +235,7 @@ def _amplitude_state(t, x, k, begin, psi, off):
             psi[off + 2 * width * i + lane] = x[k, begin + lane, i] * norm
 
 
-@_compile
+@compiled
 def forward_task(t, x, w, k, begin, wc, ws, psi, off, scratch, out):
     """Runs one tile of samples of client ``k``: the state ends in ``psi``, the values in ``out``."""
     width = lanes.lanes_of(psi)

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from qfedfm.core.compiled import compiled
 from qfedfm.quantum import kernel_views
 
 WEIGHT_GATE, LANE_GATE, PERMUTE, SIGNS, PAULI, FIRST = range(6)
@@ -90,7 +90,7 @@ def pack(tables: Tables) -> Packed:
     )
 
 
-@njit(nogil=True)
+@compiled
 def unpack(integers: Any, reals: Any, permutations: Any) -> Tables:
     """Returns views of packed tables."""
     e = r = integers  # the ends of arrays of integers stand from 9 on, those of reals from 20 on

@@ -8,40 +8,27 @@ either. Layout as in :mod:`qfedfm.quantum.wide_lanes`.
 
 from __future__ import annotations
 
-import hashlib
 import math
-from pathlib import Path
 
-from numba import njit
-
+from qfedfm.core.compiled import cached, compiled, digest
 from qfedfm.quantum import kernel_forward, kernel_views, lanes, wide_lanes
 from qfedfm.quantum.kernel_forward import _parity, pauli_phase
-
-_compile = njit(nogil=True, error_model="numpy")
 
 #: Rows of lanes that are worked on with all gates of a step while they are in the cache.
 TILE = 8
 
 
-@_compile
+@compiled
 def place(index, width):
     """Where the real part of an amplitude stands; the imaginary part stands ``width`` further."""
     return (index // width) * 2 * width + index % width
 
 
-def _digest() -> int:
-    files = [str(module.__file__) for module in (kernel_forward, kernel_views, lanes, wide_lanes)]
-    content = b"".join(Path(file).read_bytes() for file in (*files, __file__))
-    return int.from_bytes(hashlib.sha256(content).digest()[:8], "big")
-
-
-def _cached_calls(digest: int):
-    compiled = njit(cache=True, nogil=True, error_model="numpy")
-
-    @compiled
+def _cached_calls(version: int):
+    @cached
     def forward_gates(psi, begin, end, parts, chunk, bits, qs):
         """All gates of a step whose bits lie inside chunks, or all whose bits lie above them."""
-        digest  # noqa: B018  (numba finds what it compiled by the values a function closes over)
+        version  # noqa: B018  (numba finds what it compiled by the values a function closes over)
         psi, qs = kernel_views.borrowed(psi), kernel_views.borrowed(qs)
         width = lanes.lanes_of(psi)
         rows = len(psi) // (2 * width * chunk)
@@ -64,10 +51,10 @@ def _cached_calls(digest: int):
                         b = a + 2 * width * stride * chunk
                         wide_lanes.gate_between(psi, a, b, TILE, qs, 4 * width * g)
 
-    @compiled
+    @cached
     def backward_gates(psi, lam, begin, end, parts, chunk, bits, qs, acc):
         """Takes the gates back, last first; ``acc (parts, gates, 3, lanes)`` gets the derivatives."""
-        digest  # noqa: B018
+        version  # noqa: B018
         psi, lam = kernel_views.borrowed(psi), kernel_views.borrowed(lam)
         qs, acc = kernel_views.borrowed(qs), kernel_views.borrowed(acc)
         width = lanes.lanes_of(psi)
@@ -100,10 +87,10 @@ def _cached_calls(digest: int):
                                 psi, lam, a, b, count, qs, 4 * width * g, acc, to
                             )  # fmt: skip
 
-    @compiled
+    @cached
     def permute(src, dst, begin, end, parts, low, high):
         """``dst[i] = src[low[i & m] ^ high[i >> s]]``."""
-        digest  # noqa: B018
+        version  # noqa: B018
         width = lanes.lanes_of(src)
         for top in range(begin * len(high) // parts, end * len(high) // parts):
             first = top * len(low)
@@ -112,10 +99,10 @@ def _cached_calls(digest: int):
                 dst[target] = src[source]
                 dst[target + width] = src[source + width]
 
-    @compiled
+    @cached
     def exchange(psi, begin, end, parts, need, value, flip):
         """Exchanges ``i`` and ``i ^ flip`` where ``i & need == value``; negates ``i`` if ``flip`` is 0."""
-        digest  # noqa: B018
+        version  # noqa: B018
         width = lanes.lanes_of(psi)
         size = len(psi) // 2
         for i in range(begin * size // parts, end * size // parts):
@@ -127,10 +114,10 @@ def _cached_calls(digest: int):
                     psi[a], psi[b] = psi[b], psi[a]
                     psi[a + width], psi[b + width] = psi[b + width], psi[a + width]
 
-    @compiled
+    @cached
     def rotate(psi, begin, end, parts, x, z, ys, c, s):
         """``psi = c psi - i s P psi`` for a Pauli string P."""
-        digest  # noqa: B018
+        version  # noqa: B018
         width = lanes.lanes_of(psi)
         size = len(psi) // 2
         high = x
@@ -153,10 +140,10 @@ def _cached_calls(digest: int):
             psi[b] = c * br - er * ar - ei * ai
             psi[b + width] = c * bi - er * ai + ei * ar
 
-    @compiled
+    @cached
     def overlap(lam, psi, begin, end, parts, x, z, ys, out):
         """``out[part] += <lam|P|psi>``, real and imaginary part, for a Pauli string P."""
-        digest  # noqa: B018
+        version  # noqa: B018
         width = lanes.lanes_of(psi)
         size = len(psi) // 2
         for part in range(begin, end):
@@ -171,10 +158,10 @@ def _cached_calls(digest: int):
             out[part, 0] += total_r
             out[part, 1] += total_i
 
-    @compiled
+    @cached
     def add_string(lam, psi, begin, end, parts, x, z, ys, factor):
         """``lam += factor P psi``."""
-        digest  # noqa: B018
+        version  # noqa: B018
         width = lanes.lanes_of(psi)
         size = len(psi) // 2
         for i in range(begin * size // parts, end * size // parts):
@@ -183,10 +170,10 @@ def _cached_calls(digest: int):
             lam[a] += factor * (real * psi[b] - imag * psi[b + width])
             lam[a + width] += factor * (real * psi[b + width] + imag * psi[b])
 
-    @compiled
+    @cached
     def measure(psi, begin, end, parts, masks, out):
         """``out[part, t] += <Z string t>``: a Walsh transform of each row gives all strings on the lanes."""
-        digest  # noqa: B018
+        version  # noqa: B018
         width = lanes.lanes_of(psi)
         blocks = len(psi) // (2 * width)
         row = psi[:width].copy()
@@ -200,10 +187,10 @@ def _cached_calls(digest: int):
                     sign = 1 - 2 * _parity(block & (masks[t] // width))
                     out[part, t] += sign * row[masks[t] % width]
 
-    @compiled
+    @cached
     def measure_back(psi, lam, begin, end, parts, masks, factors):
         """``lam = sum_t factors[t] (Z string t) psi``."""
-        digest  # noqa: B018
+        version  # noqa: B018
         width = lanes.lanes_of(psi)
         blocks = len(psi) // (2 * width)
         row = psi[:width].copy()
@@ -223,7 +210,7 @@ def _cached_calls(digest: int):
     )  # fmt: skip
 
 
-@_compile
+@compiled
 def _walsh(row, width):
     step = 1
     while step < width:
@@ -236,7 +223,9 @@ def _walsh(row, width):
 
 (
     forward_gates, backward_gates, permute, exchange, rotate, overlap, add_string, measure, measure_back
-) = _cached_calls(_digest())  # fmt: skip
+) = _cached_calls(
+    digest(*(module.__file__ for module in (kernel_forward, kernel_views, lanes, wide_lanes)), __file__)
+)  # fmt: skip
 
 
 def quaternion(axes: list[int], angles: list[float]) -> tuple[float, float, float, float]:

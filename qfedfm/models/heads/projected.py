@@ -93,7 +93,7 @@ class ProjectedHead:
         """Returns (*K, B, C) logits of features (*K, B, D)."""
         # Features have root mean square 1; divided by the square root of their number they have norm 1, so
         # that angles start small and one optimizer step moves them little.
-        x = x / math.sqrt(self._features)
-        projected = affine(x, params["projection.weight"], params["projection.bias"])
+        norm = 1 / math.sqrt(self._features)
+        projected = affine(x, params["projection.weight"], params["projection.bias"], norm)
         outputs = self._core.apply(params, self.constants, self._bound * projected.tanh())
-        return affine(OUTPUT_SCALE * outputs, params["output.weight"], params["output.bias"])
+        return affine(outputs, params["output.weight"], params["output.bias"], OUTPUT_SCALE)

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from qfedfm.security.qkd.link.compiled import cached, compiled, digest, shuffle
+from qfedfm.core.compiled import cached, compiled, digest
+from qfedfm.security.qkd.link.compiled import shuffle
 
 UNKNOWN, EVEN, ODD = 0, 1, 2
 

@@ -1,6 +1,6 @@
-"""How the kernels of a link are compiled, and the generator they draw from.
+"""The generator that the kernels of a link draw from.
 
-The generator is xoshiro256++ (Blackman, Vigna, 2021, doi:10.1145/3460772); its four words travel as values,
+It is xoshiro256++ (Blackman, Vigna, 2021, doi:10.1145/3460772); its four words travel as values,
 so that they stay in registers.
 """
 
@@ -8,28 +8,12 @@ so that they stay in registers.
 
 from __future__ import annotations
 
-import hashlib
-from pathlib import Path
-
 import numpy as np
-from numba import njit
 
+from qfedfm.core.compiled import compiled
 from qfedfm.core.random import Streams
 
-compiled = njit(nogil=True, error_model="numpy")
-cached = njit(cache=True, nogil=True, error_model="numpy")
-
 TO_UNIT = 2.0**-53
-
-
-def digest(*files: str | None) -> int:
-    """Returns a number that changes with the content of ``files`` and of this one.
-
-    Numba looks at the file of a cached function alone to see whether its cache is stale; a function that
-    closes over this number is compiled again when anything that it calls changes.
-    """
-    content = b"".join(Path(str(file)).read_bytes() for file in (*files, __file__))
-    return int.from_bytes(hashlib.sha256(content).digest()[:7], "big")
 
 
 def generator_state(streams: Streams, *names: str | int) -> np.ndarray:

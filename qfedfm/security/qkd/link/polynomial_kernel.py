@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from qfedfm.security.qkd.link.compiled import cached
+from qfedfm.core.compiled import cached
 
 _REDUCTION = np.uint64(0xE1) << np.uint64(56)
 

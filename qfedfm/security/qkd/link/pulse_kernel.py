@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from qfedfm.security.qkd.link.compiled import TO_UNIT, cached, compiled, digest, step
+from qfedfm.core.compiled import cached, compiled, digest
+from qfedfm.security.qkd.link.compiled import TO_UNIT, step
 
 INTERCEPT, SPLIT = 1, 2
 EMPTY, POISSON, SINGLE = 0, 1, 2

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from qfedfm.security.qkd.link.compiled import cached, digest
+from qfedfm.core.compiled import cached, digest
 
 STRIP = 1024
 
