@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from qfedfm.security.summation import SumConfig, SumProtocol
 sys.path.insert(0, str(Path(__file__).parents[1] / "security"))
 from summing import add_up, job, true_sum, updates
 
-KINDS: list[type[SumProtocol]] = [SumConfig]
+KINDS: list[type[SumProtocol]] = list(get_args(get_args(SumConfig)[0]))
 
 
 @pytest.fixture(params=KINDS, ids=lambda kind: kind.model_fields["kind"].default)

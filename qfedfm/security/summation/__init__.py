@@ -7,6 +7,11 @@ here. No module of this room imports torch.
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import Field
+
+from qfedfm.security.summation.masks import Masks
 from qfedfm.security.summation.plain import Plain
 from qfedfm.security.summation.protocol import (
     Cost,
@@ -21,11 +26,12 @@ from qfedfm.security.summation.protocol import (
     run_sum,
 )
 
-SumConfig = Plain
+SumConfig = Annotated[Plain | Masks, Field(discriminator="kind")]
 
 __all__ = [
     "Cost",
     "Job",
+    "Masks",
     "Plain",
     "Promise",
     "Sum",
