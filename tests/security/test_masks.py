@@ -62,7 +62,7 @@ def test_the_sum_is_the_integer_sum_bit_for_bit(keys, count):
         check(Masks(keys=keys, bits=bits), updates(count, 37))
 
 
-@pytest.mark.parametrize("keys", [pytest.param(keys, marks=pytest.mark.slow) for keys in KEYS])
+@pytest.mark.parametrize("keys", KEYS)
 def test_and_so_it_is_for_fifty_clients_with_as_many_dropouts_as_allowed(keys):
     found = updates(50, 1000)
     gone = {**dict.fromkeys(range(10), "shares"), **dict.fromkeys(range(10, 20), "inputs")}

@@ -74,7 +74,7 @@ class PairLinks:
         self._measured: Measured | None = None
         levels = (last or {}).get("pair_key_bits", {})
         self._levels: dict[Pair, int] = {_pair(*map(int, name.split("-"))): b for name, b in levels.items()}
-        # In memory where the system offers that: the keys are gone with the process, and nothing waits for a disk.
+        # In memory where the system offers that: keys are gone with the process, and no disk is waited for.
         folder = Path(tempfile.mkdtemp(prefix="qfedfm-pairs-", dir=MEMORY if MEMORY.is_dir() else None))
         self._remove = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         self._store = KeyStore(folder / "keys.sqlite", Limits(max_key_size=1 << 40, max_key_count=1 << 40))
