@@ -51,7 +51,7 @@ class Parts:
 
 
 def make_plan(experiment: Experiment, data: FederatedData) -> Plan:
-    """Returns the plan of a federation; refuses a cohort larger than the number of clients."""
+    """Returns the plan of a federation; refuses a cohort that is too large, or too small for a sum."""
     from qfedfm.federation.plan import Plan
 
     plan = Plan.of(
@@ -60,8 +60,9 @@ def make_plan(experiment: Experiment, data: FederatedData) -> Plan:
         experiment.aggregation,
         experiment.stages,
         experiment.adapter(),
+        experiment.security.sum,
     )
-    plan.cohort_size(len(data.clients))
+    plan.protocol.check(plan.cohort_size(len(data.clients)))
     return plan
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from qfedfm.federation.config import FederationConfig
-    from qfedfm.federation.engines.sealed import SealedEngine
+    from qfedfm.federation.engines import Engine
     from qfedfm.federation.state import State
 
 _log = logging.getLogger(__name__)
@@ -49,6 +49,8 @@ def run_rounds(
         InterruptedRunError: After Ctrl-C, when the round in flight is done and kept.
     """
     from qfedfm.experiment.tracker import open_trackers
+    from qfedfm.federation.engines.sealed import SealedEngine
+    from qfedfm.federation.engines.summing import SummingEngine
     from qfedfm.federation.messages import ByteCounter
     from qfedfm.federation.round import run_round
 
@@ -65,7 +67,7 @@ def run_rounds(
         state = parts.plan.initial_state(parts.model.initial().to(parts.device), rng)
     parts.store.rewind(state.round)
     federation = parts.experiment.federation
-    sealed = _sealed(parts, lines[-1] if lines else {})
+    engine = _around(parts, lines[-1] if lines else {})
     validation = parts.data.clients.validation_indices
     counter = ByteCounter()
     score = _score(parts, validation)
@@ -81,13 +83,13 @@ def run_rounds(
             while not _over(federation, state.round, spent):
                 began = time.perf_counter()
                 state, record = run_round(
-                    state, parts.plan, sealed or parts.engine, counter, score=score, verified=parts.verify
+                    state, parts.plan, engine, counter, score=score, verified=parts.verify
                 )
                 parts.model.fold(state.frozen)
                 trained = time.perf_counter()
                 line = record.plain()
-                if sealed is not None:
-                    line |= sealed.end_round(state.round - 1)
+                if isinstance(engine, SealedEngine):
+                    line |= engine.end_round(state.round - 1)
                 spent += record.upload_bytes + record.download_bytes
                 over = _over(federation, state.round, spent)
                 if state.round % federation.evaluate_every == 0 or over:
@@ -118,14 +120,21 @@ def run_rounds(
     finally:
         for tracker in trackers:
             tracker.close()
+        if isinstance(engine, SummingEngine):
+            engine.close()
     return state
 
 
-def _sealed(parts: Parts, last: dict[str, Any]) -> SealedEngine | None:
-    """Returns the engine inside the experiment's channel, or null without one."""
+def _around(parts: Parts, last: dict[str, Any]) -> Engine:
+    """Returns the engine behind the experiment's sum protocol, or inside its channel, or as it is."""
+    protocol = parts.plan.protocol
+    if protocol.reveals == "sum":
+        from qfedfm.federation.engines.summing import SummingEngine
+
+        return SummingEngine(parts.engine, protocol, parts.streams.at("sum"), last.get("sum"))
     config = parts.experiment.security.channel
     if config.kind == "none":
-        return None
+        return parts.engine
     from qfedfm.federation.engines.sealed import SealedEngine
     from qfedfm.security.channel.rounds import Channel
 

@@ -86,6 +86,12 @@ def run_experiment(
     from qfedfm.experiment.personal import Personal
     from qfedfm.federation.store import ClientStore
 
+    protocol = experiment.security.sum
+    if verify and protocol.reveals == "sum":
+        raise RequestError(
+            f"--verify checks certificates by each client's factors, and security.sum {protocol.kind} hides "
+            "them; leave one of the two out"
+        )
     show = progress or SilentProgress()
     check_writable(Path(out) if out is not None else Path(root))
     experiment, device = resolve(experiment)

@@ -57,6 +57,7 @@ def finish(parts: Parts, folder: RunFolder, state: State) -> None:
             "download_bytes": sum(line.get("download_bytes", 0) for line in rounds),
             "refused_updates": sum(len(line.get("refused", ())) for line in rounds),
             **_channel_totals(rounds),
+            **_sum_totals(rounds),
             "local_steps": sum(line.get("steps", 0) for line in rounds),
             "classes": len(data.label_names),
             "clients": len(data.clients),
@@ -73,6 +74,29 @@ def _channel_totals(rounds: list[dict[str, Any]]) -> dict[str, float]:
     if not any(name in line for line in rounds for name in names):
         return {}
     return {name: sum(line.get(name, 0) for line in rounds) for name in names}
+
+
+def _sum_totals(rounds: list[dict[str, Any]]) -> dict[str, Any]:
+    """Returns what a sum protocol took over all rounds, and its largest error; nothing without one."""
+    found = [line["sum"] for line in rounds if "sum" in line]
+    if not found:
+        return {}
+    formed = [entry for entry in found if "rmse" in entry]
+    result = {
+        "sum_protocol": found[0]["kind"],
+        "sum_aborted_rounds": sum("aborted" in entry for entry in found),
+        "sum_rmse": max((entry["rmse"] for entry in formed), default=None),
+        "sum_relative_rmse": max((entry["relative_rmse"] for entry in formed), default=None),
+        "sum_clipped": sum(entry.get("clipped", 0) for entry in found),
+        "sum_upload_bytes": sum(sum(entry["bytes_up"].values()) for entry in found),
+        "sum_download_bytes": sum(sum(entry["bytes_down"].values()) for entry in found),
+        "key_bits_used": sum(entry["key_bits"] for entry in found),
+        "key_wait_seconds": sum(entry.get("key_wait_seconds", 0.0) for entry in found),
+    }
+    for name in ("shots", "states"):
+        if any(name in entry for entry in found):
+            result[f"sum_{name}"] = sum(entry.get(name, 0) for entry in found)
+    return result
 
 
 def _client_accuracy(scored: list[dict[str, Any]]) -> float | None:

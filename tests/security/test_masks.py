@@ -166,7 +166,7 @@ def test_key_bits_are_those_of_the_formulas(masks):
     if masks == "pads":
         each += budget.pairwise_mask_bits(40 * 3, 5)
     record = summation.record(0)
-    assert total.cost.key_bits == record["key_bits_used"] == 5 * each // 2  # a key belongs to two clients
+    assert total.cost.key_bits == record["key_bits"] == 5 * each // 2  # a key belongs to two clients
     assert record["key_wait_seconds"] == 0 and len(record["pair_key_bits"]) == 10
     again = options.open(Streams(SEED), record)
     add_up(options, found, summation=again, number=1)

@@ -55,10 +55,6 @@ from qfedfm.core.random import Streams
 Reveals = Literal["individuals", "sum"]
 
 
-class SumAbortedError(RunError):
-    """The round's sum cannot be had; the server learnt nothing of any update."""
-
-
 @dataclass(frozen=True)
 class Angles:
     """A message of quantum states, as the phases that were written on them.
@@ -85,6 +81,8 @@ class Job:
         weights: Per client w_k > 0, adding up to 1.
         size: d.
         schema: The hash of the layout, so that all add the same tensors.
+        asked: How many clients were asked for an update, those who never answered included; 0 counts as all
+            that take part. A threshold is a part of these.
     """
 
     round: int
@@ -92,6 +90,7 @@ class Job:
     weights: Mapping[int, float]
     size: int
     schema: str = ""
+    asked: int = 0
 
 
 @dataclass(frozen=True)
@@ -130,6 +129,16 @@ class Cost:
         """Returns JSON-ready builtins; quantum figures only where there are any."""
         found = {name: value for name, value in asdict(self).items() if value or name == "key_bits"}
         return {**found, "bytes_up": dict(self.bytes_up), "bytes_down": dict(self.bytes_down)}
+
+
+class SumAbortedError(RunError):
+    """The round's sum cannot be had; the server learnt nothing of any update.
+
+    Attributes:
+        cost: What was spent until then.
+    """
+
+    cost: Cost = Cost()
 
 
 @dataclass(frozen=True)
@@ -312,12 +321,16 @@ def run_sum(protocol: SumProtocol, server: SumServer, exchange: Exchange) -> Sum
     """
     up: dict[str, int] = {}
     down: dict[str, int] = {}
-    for phase in protocol.phases:
-        asked = server.ask(phase)
-        replies = exchange(phase, asked)
-        down[phase], up[phase] = _bytes(asked), _bytes(replies)
-        server.take(phase, replies)
-    found = server.result()
+    try:
+        for phase in protocol.phases:
+            asked = server.ask(phase)
+            replies = exchange(phase, asked)
+            down[phase], up[phase] = _bytes(asked), _bytes(replies)
+            server.take(phase, replies)
+        found = server.result()
+    except SumAbortedError as error:
+        error.cost = Cost(up, down)
+        raise
     cost = Cost(**{**asdict(found.cost), "bytes_up": up, "bytes_down": down})
     return Sum(found.clients, found.total, found.weight, cost, found.notes)
 

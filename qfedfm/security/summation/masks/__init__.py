@@ -15,7 +15,6 @@ Phases: ``keys`` (and ``encapsulations`` for ML-KEM), ``shares``, ``inputs``, ``
 
 from __future__ import annotations
 
-from qfedfm.security.summation.masks.config import Masks
-from qfedfm.security.summation.masks.links import PairLink
+from qfedfm.security.summation.masks.config import Masks, PairLink
 
 __all__ = ["Masks", "PairLink"]

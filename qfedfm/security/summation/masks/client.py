@@ -53,9 +53,8 @@ class Setting:
     def enough(self, clients: int, what: str) -> None:
         """Raises SumAbortedError unless so many clients are enough."""
         if clients < self.survivors:
-            raise SumAbortedError(
-                f"{clients} of {len(self.job.clients)} clients {what}, and the sum needs {self.survivors}"
-            )
+            asked = max(self.job.asked, len(self.job.clients))
+            raise SumAbortedError(f"{clients} of {asked} clients {what}, and the sum needs {self.survivors}")
 
 
 def needed(part: float, of: int) -> int:

@@ -3,37 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from qfedfm.core.config import Config
 from qfedfm.core.errors import RequestError
 from qfedfm.core.random import Streams
-from qfedfm.security.channel.agreement import Identity
-from qfedfm.security.summation.masks.agreements import AGREEMENTS, Party, UsedOnce
-from qfedfm.security.summation.masks.client import MaskClient, Setting, needed
-from qfedfm.security.summation.masks.graph import neighbours
-from qfedfm.security.summation.masks.integers import Integers, message_bytes
-from qfedfm.security.summation.masks.links import PairLink, PairLinks
-from qfedfm.security.summation.masks.server import MaskServer
-from qfedfm.security.summation.protocol import (
-    Job,
-    Promise,
-    SumAbortedError,
-    SumClient,
-    Summation,
-    SumProtocol,
-    SumServer,
-)
+from qfedfm.security.qkd.rates.presets import preset
+from qfedfm.security.summation.masks.integers import Integers
+from qfedfm.security.summation.protocol import Promise, SumProtocol
 
-PAIR_BITS = 256
+if TYPE_CHECKING:
+    from qfedfm.security.summation.masks.summation import MaskSummation
+
 _RESTS = {
     "x25519": "elliptic curves (not against a quantum computer)",
     "ml-kem": "module lattices",
     "qkd": "the clients' QKD links and their authentication",
 }
+
+
+class PairLink(Config):
+    """The link of each pair of clients.
+
+    Args:
+        preset: The link, by name.
+        distance_km: Its length.
+        block: Raw key bits of the session that measures the link.
+        round_seconds: Simulated duration of a round, during which links go on making key.
+        pool_bits: Most key bits that a link stores.
+        on_shortage: Whether a round waits for links that hold too little, or the run is aborted.
+    """
+
+    preset: str = "metropolitan"
+    distance_km: Annotated[float, Field(ge=0)] = 25.0
+    block: Annotated[int, Field(ge=10_000, le=5_000_000)] = 200_000
+    round_seconds: Annotated[float, Field(ge=0)] = 1.0
+    pool_bits: Annotated[int, Field(ge=256)] = 1 << 27
+    on_shortage: Literal["wait", "abort"] = "wait"
+
+    @field_validator("preset")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        preset(value)
+        return value
 
 
 class Masks(SumProtocol):
@@ -82,7 +96,8 @@ class Masks(SumProtocol):
     @property
     def phases(self) -> tuple[str, ...]:
         """The key agreement's phases, then shares, masked inputs, unmasking."""
-        return (*AGREEMENTS[self.keys].phases, "shares", "inputs", "unmasking")
+        agreement = ("keys", "encapsulations") if self.keys == "ml-kem" else ("keys",)
+        return (*agreement, "shares", "inputs", "unmasking")
 
     @property
     def promise(self) -> Promise:
@@ -122,76 +137,6 @@ class Masks(SumProtocol):
 
     def open(self, streams: Streams, last: Mapping[str, Any] | None = None) -> MaskSummation:
         """Returns the protocol in use."""
+        from qfedfm.security.summation.masks.summation import MaskSummation
+
         return MaskSummation(self, streams, last)
-
-
-class MaskSummation(Summation):
-    """Identities, links, and the record of keys that were used.
-
-    Args:
-        options: The options.
-        streams: Randomness of rounding and of the graph.
-        last: The links' levels, where a run is resumed.
-    """
-
-    def __init__(self, options: Masks, streams: Streams, last: Mapping[str, Any] | None = None) -> None:
-        self._options = options
-        self._streams = streams
-        self._identities: dict[int, Identity] = {}
-        self._used = UsedOnce()
-        self._links = PairLinks(options.link, streams, last) if options.keys == "qkd" else None
-
-    def setting(self, job: Job) -> Setting:
-        """Returns what all parties of ``job`` know."""
-        options, count = self._options, len(job.clients)
-        if count < 2:
-            raise SumAbortedError(f"{count} client is there, and its sum would be its update")
-        coins = self._streams("graph", job.round)
-        return Setting(
-            job,
-            neighbours(job.clients, options.neighbours, coins),
-            Integers(options.bits, count, options.bound),
-            needed(options.threshold, count),
-            options.threshold,
-            options.masks == "pads",
-            options.phases,
-        )
-
-    def server(self, job: Job) -> SumServer:
-        """Returns the server's end; with QKD keys the round waits here until links hold enough."""
-        setting, bits = self.setting(job), 0
-        if self._links is not None:
-            bits = PAIR_BITS
-            if setting.pads:
-                bits += 8 * message_bytes(job.size, self._options.bits)
-            pairs = {(u, v) for u, peers in setting.graph.items() for v in peers if u < v}
-            self._links.begin_round(pairs, bits, job.round)
-        return MaskServer(setting, bits)
-
-    def client(self, job: Job, client: int, update: NDArray[np.float32] | None) -> SumClient:
-        """Returns a client's end; its numbers are encoded here."""
-        setting = self.setting(job)
-        words, clipped = None, 0
-        if update is not None:
-            rng = self._streams("rounding", job.round, client)
-            words, clipped = setting.integers.encode(update, job.weights[client], rng)
-        directory = {peer: self._identity(peer).public for peer in job.clients}
-        party = Party(
-            client, job.round, setting.graph[client], self._identity(client), directory, self._links
-        )
-        agreement = AGREEMENTS[self._options.keys](party)
-        return MaskClient(client, setting, agreement, self._used, words, clipped)
-
-    def record(self, round_number: int) -> dict[str, Any]:
-        """Returns key bits, waiting and levels of QKD links; nothing for other keys."""
-        return self._links.record(round_number) if self._links is not None else {}
-
-    def close(self) -> None:
-        """Removes the key store."""
-        if self._links is not None:
-            self._links.close()
-
-    def _identity(self, client: int) -> Identity:
-        if client not in self._identities:
-            self._identities[client] = Identity(self._options.identity)
-        return self._identities[client]

@@ -15,47 +15,18 @@ import tempfile
 import weakref
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import Field, field_validator
-
-from qfedfm.core.config import Config
 from qfedfm.core.random import Streams
 from qfedfm.security.channel.config import ChannelConfig
 from qfedfm.security.channel.errors import EavesdropperError, ShortageError
 from qfedfm.security.channel.links import Measured, measure
 from qfedfm.security.qkd.ledger import Draw, Ledger
-from qfedfm.security.qkd.rates.presets import preset
 from qfedfm.security.qkd.store import KeyStore, Limits
+from qfedfm.security.summation.masks.config import PairLink
 
 Pair = tuple[int, int]
 MEMORY = Path("/dev/shm")
-
-
-class PairLink(Config):
-    """The link of each pair of clients.
-
-    Args:
-        preset: The link, by name.
-        distance_km: Its length.
-        block: Raw key bits of the session that measures the link.
-        round_seconds: Simulated duration of a round, during which links go on making key.
-        pool_bits: Most key bits that a link stores.
-        on_shortage: Whether a round waits for links that hold too little, or the run is aborted.
-    """
-
-    preset: str = "metropolitan"
-    distance_km: Annotated[float, Field(ge=0)] = 25.0
-    block: Annotated[int, Field(ge=10_000, le=5_000_000)] = 200_000
-    round_seconds: Annotated[float, Field(ge=0)] = 1.0
-    pool_bits: Annotated[int, Field(ge=256)] = 1 << 27
-    on_shortage: Literal["wait", "abort"] = "wait"
-
-    @field_validator("preset")
-    @classmethod
-    def _known(cls, value: str) -> str:
-        preset(value)
-        return value
 
 
 class PairLinks:
@@ -133,7 +104,7 @@ class PairLinks:
     def record(self, round_number: int) -> dict[str, Any]:
         """Returns key bits, waiting and levels after the round."""
         return {
-            "key_bits_used": self.ledger.bits(round_number),
+            "key_bits": self.ledger.bits(round_number),
             "key_wait_seconds": self._waited,
             "pair_key_bits": {f"{a}-{b}": self._levels[a, b] for a, b in sorted(self._levels)},
         }
