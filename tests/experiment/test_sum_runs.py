@@ -148,6 +148,13 @@ def test_rounds_below_the_threshold_leave_the_model_as_it_was(tmp_path):
     assert "were aborted" in (found.folder / "report.html").read_text()
 
 
+def test_homomorphic_sums_are_as_good_as_their_noise(plain, tmp_path):
+    pytest.importorskip("tenseal")
+    found = run(tmp_path / "run", kind="ckks", flooding=1e-7)
+    np.testing.assert_allclose(numbers(found), numbers(plain), atol=1e-5)
+    assert all(line["sum"]["rmse"] < 1e-6 for line in lines(found))
+
+
 def test_clipped_numbers_are_told(tmp_path):
     found = run(tmp_path / "run", kind="masks", bound=1e-3)
     assert found.summary["sum_clipped"] > 0

@@ -11,6 +11,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from qfedfm.security.summation.ckks import Ckks
 from qfedfm.security.summation.masks import Masks
 from qfedfm.security.summation.plain import Plain
 from qfedfm.security.summation.protocol import (
@@ -26,9 +27,10 @@ from qfedfm.security.summation.protocol import (
     run_sum,
 )
 
-SumConfig = Annotated[Plain | Masks, Field(discriminator="kind")]
+SumConfig = Annotated[Plain | Masks | Ckks, Field(discriminator="kind")]
 
 __all__ = [
+    "Ckks",
     "Cost",
     "Job",
     "Masks",

@@ -40,6 +40,7 @@ Shapes: d = numbers of an update, K = clients of a job.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -91,6 +92,15 @@ class Job:
     size: int
     schema: str = ""
     asked: int = 0
+
+    def needed(self, part: float) -> int:
+        """Returns how many clients must be left where ``part`` of those asked must be; at least 2."""
+        return needed(part, max(self.asked, len(self.clients)))
+
+
+def needed(part: float, of: int) -> int:
+    """Returns ⌈part · of⌉, at least 2; a product that is whole up to rounding is that number."""
+    return max(2, math.ceil(round(part * of, 9)))
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from qfedfm.security.channel.agreement import Identity, MlKemExchange, X25519Exc
 from qfedfm.security.channel.errors import IdentityError
 from qfedfm.security.qkd.ledger import KeyReuseError
 from qfedfm.security.summation.masks.links import PairLinks
-from qfedfm.security.summation.masks.wire import join, split
 from qfedfm.security.summation.protocol import SumAbortedError
+from qfedfm.security.summation.wire import join, split
 
 Received = Mapping[int, tuple[bytes, bytes]]
 """Per neighbour that has answered: what it sent to all, and what it sent to this client."""

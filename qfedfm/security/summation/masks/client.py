@@ -16,8 +16,8 @@ from qfedfm.security.summation.masks.graph import Graph, connected
 from qfedfm.security.summation.masks.integers import Integers, Words, from_bytes, to_bytes
 from qfedfm.security.summation.masks.keystream import add_masks
 from qfedfm.security.summation.masks.shamir import SECRET_BYTES, SHARE_BYTES, share
-from qfedfm.security.summation.masks.wire import join, read_clients, read_table, split, table
-from qfedfm.security.summation.protocol import Job, Message, SumAbortedError, SumClient
+from qfedfm.security.summation.protocol import Job, Message, SumAbortedError, SumClient, needed
+from qfedfm.security.summation.wire import join, read_clients, read_table, split, table
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,6 @@ class Setting:
         if clients < self.survivors:
             asked = max(self.job.asked, len(self.job.clients))
             raise SumAbortedError(f"{clients} of {asked} clients {what}, and the sum needs {self.survivors}")
-
-
-def needed(part: float, of: int) -> int:
-    """Returns ⌈part · of⌉, at least 2; a product that is whole up to rounding is that number."""
-    return max(2, int(np.ceil(round(part * of, 9))))
 
 
 class MaskClient(SumClient):

@@ -12,8 +12,8 @@ from qfedfm.security.summation.masks.graph import connected
 from qfedfm.security.summation.masks.integers import Words, add_messages, message_bytes
 from qfedfm.security.summation.masks.keystream import add_masks
 from qfedfm.security.summation.masks.shamir import SHARE_BYTES, reconstruct
-from qfedfm.security.summation.masks.wire import clients, join, read_table, split, table
 from qfedfm.security.summation.protocol import Cost, Message, Sum, SumAbortedError, SumServer
+from qfedfm.security.summation.wire import clients, join, read_table, split, table
 
 
 class MaskServer(SumServer):

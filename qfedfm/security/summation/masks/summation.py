@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from qfedfm.core.random import Streams
 from qfedfm.security.channel.agreement import Identity
 from qfedfm.security.summation.masks.agreements import AGREEMENTS, Party, UsedOnce
-from qfedfm.security.summation.masks.client import MaskClient, Setting, needed
+from qfedfm.security.summation.masks.client import MaskClient, Setting
 from qfedfm.security.summation.masks.config import Masks
 from qfedfm.security.summation.masks.graph import neighbours
 from qfedfm.security.summation.masks.integers import Integers, message_bytes
@@ -49,7 +49,7 @@ class MaskSummation(Summation):
             job,
             neighbours(job.clients, options.neighbours, coins),
             Integers(options.bits, count, options.bound),
-            needed(options.threshold, max(count, job.asked)),
+            job.needed(options.threshold),
             options.threshold,
             options.masks == "pads",
             options.phases,
