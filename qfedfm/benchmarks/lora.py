@@ -18,7 +18,8 @@ from qfedfm.core.random import Streams
 from qfedfm.experiment.config import Experiment
 from qfedfm.experiment.evaluation import headline, logits_of
 from qfedfm.experiment.loading import experiment
-from qfedfm.experiment.running import make_plan, resolve
+from qfedfm.experiment.parts import make_plan
+from qfedfm.experiment.running import resolve
 from qfedfm.federation.engines.local import LocalEngine
 from qfedfm.federation.faults import Faults
 from qfedfm.federation.messages import Broadcast

@@ -73,7 +73,18 @@ class Experiment(Config):
                 f"federation.cohort is {cohort} but data.partition.clients is {clients}; "
                 "a cohort can be at most all clients"
             )
-        check(self.federation, self.client, self.aggregation, self.stages, self.adapter())
+        protocol = self.security.sum
+        check(
+            self.federation,
+            self.client,
+            self.aggregation,
+            self.stages,
+            self.adapter(),
+            protocol.reveals,
+        )
+        together = cohort or clients
+        if together:
+            protocol.check(together)
         return self
 
     def adapter(self) -> Adapter | None:

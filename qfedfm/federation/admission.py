@@ -19,6 +19,8 @@ from qfedfm.federation.travel import whole_of
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from qfedfm.federation.engines import Offer
+
 
 def admit(
     replies: Sequence[Update],
@@ -51,7 +53,8 @@ def admit(
     for reply in sorted(replies, key=lambda update: update.client):
         try:
             part = expected(reply.client) if expected is not None and reply.client in asked else layout
-            _check_header(reply, part, round_number, asked, seen)
+            _check_header(reply, part.schema, round_number, asked, seen)
+            _check_metrics(reply)
             delta = whole_of(_vector(reply.delta, part, "delta"), part, layout)
             extra = _vector(reply.auxiliary, auxiliary, "auxiliary")
         except UpdateRefusedError as error:
@@ -84,17 +87,52 @@ def admit(
     return admitted, refused
 
 
-def _check_header(reply: Update, layout: Layout, round_number: int, asked: set[int], seen: set[int]) -> None:
+def admit_offers(
+    offers: Sequence[Offer], schema: str, round_number: int, cohort: Sequence[int]
+) -> tuple[list[Offer], list[tuple[int, str]]]:
+    """Checks the offers before a sum, of which the server sees nothing but these.
+
+    Args:
+        offers: What came back, in any order.
+        schema: That of the tensors to be added.
+        round_number: The round in flight.
+        cohort: Who was asked.
+
+    Returns:
+        The offers of those who take part, ordered by client, and ``(client, reason)`` for each refused one.
+    """
+    asked, seen = set(cohort), set[int]()
+    good: list[Offer] = []
+    refused: list[tuple[int, str]] = []
+    for offer in sorted(offers, key=lambda offer: offer.client):
+        try:
+            _check_header(offer, schema, round_number, asked, seen)
+            if offer.refused:
+                raise UpdateRefusedError(offer.refused)
+        except UpdateRefusedError as error:
+            refused.append((offer.client, str(error)))
+            continue
+        seen.add(offer.client)
+        good.append(offer)
+    return good, refused
+
+
+def _check_header(
+    reply: Update | Offer, schema: str, round_number: int, asked: set[int], seen: set[int]
+) -> None:
     if reply.client not in asked:
         raise UpdateRefusedError("this client was not asked in this round")
     if reply.client in seen:
         raise UpdateRefusedError("a second reply of the same client")
     if reply.round != round_number:
         raise UpdateRefusedError(f"it answers round {reply.round}, not round {round_number}")
-    if reply.schema != layout.schema:
-        raise UpdateRefusedError(f"its schema is {reply.schema!r}, not {layout.schema!r}")
+    if reply.schema != schema:
+        raise UpdateRefusedError(f"its schema is {reply.schema!r}, not {schema!r}")
     if reply.examples < 1:
         raise UpdateRefusedError(f"it claims {reply.examples} examples")
+
+
+def _check_metrics(reply: Update) -> None:
     values = [*reply.metrics.sums.values(), *reply.metrics.weights.values()]
     if any(value != value or value in (float("inf"), float("-inf")) for value in values):
         raise UpdateRefusedError("its metrics are not finite")

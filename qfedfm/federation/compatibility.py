@@ -7,15 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from qfedfm.aggregation import AggregationConfig, HetLora, ModelSoup, RoLora
 from qfedfm.core.errors import RequestError
 from qfedfm.federation.config import ClientConfig, FederationConfig
 from qfedfm.federation.stages import Stage
 from qfedfm.federation.stages.chain import feeds_back
-
-Reveals = Literal["individuals", "sum"]
+from qfedfm.security.summation.protocol import Reveals
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ def check(
     _coordinates(federation, client, aggregation, stages)
     _stages(stages)
     if reveals == "sum":
-        _sum_only(client, aggregation, stages)
+        _sum_only(federation, client, aggregation, stages)
 
 
 def _rule(rule: AggregationConfig, adapter: Adapter | None, federation: FederationConfig) -> None:
@@ -189,7 +187,14 @@ def _stages(stages: Sequence[Stage]) -> None:
         raise RequestError("stages: give topk at most once, then quantize at most once, in this order")
 
 
-def _sum_only(client: ClientConfig, rule: AggregationConfig, stages: Sequence[Stage]) -> None:
+def _sum_only(
+    federation: FederationConfig, client: ClientConfig, rule: AggregationConfig, stages: Sequence[Stage]
+) -> None:
+    if federation.engine == "central":
+        raise RequestError(
+            "federation.engine central has one client, and a sum over it is its update; use local, or leave "
+            "security.sum out"
+        )
     if rule.sees != "sum":
         raise RequestError(
             f"aggregation.kind {rule.kind} needs each client's update, but security.sum reveals only "
@@ -200,6 +205,11 @@ def _sum_only(client: ClientConfig, rule: AggregationConfig, stages: Sequence[St
         raise RequestError(
             f"client.algorithm {client.algorithm.kind} rescales each client's update on the server, but "
             "security.sum reveals only their sum; use sgd"
+        )
+    if client.algorithm.auxiliary:
+        raise RequestError(
+            f"client.algorithm {client.algorithm.kind} sends more than its update, and security.sum adds up "
+            "updates only; use sgd, fedprox or feddyn"
         )
     packed = [stage.kind for stage in stages if stage.compresses]
     if packed:

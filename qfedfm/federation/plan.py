@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from qfedfm.aggregation import AggregationConfig
 from qfedfm.core.errors import RequestError
 from qfedfm.core.random import Streams
 from qfedfm.core.tensors import Layout
-from qfedfm.federation.compatibility import Adapter, Reveals, check
+from qfedfm.federation.compatibility import Adapter, check
 from qfedfm.federation.config import ClientConfig, FederationConfig
 from qfedfm.federation.stages import Stage, StageConfig
 from qfedfm.federation.state import State
+from qfedfm.security.summation import Plain, SumProtocol
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,6 +30,7 @@ class Plan:
         aggregation: The rule that combines updates.
         stages: Steps around the update, in the client's order.
         adapter: The LoRA adapter, or None for other adapters and for none.
+        protocol: How the server learns the sum of the updates, or each of them.
     """
 
     federation: FederationConfig
@@ -36,6 +38,7 @@ class Plan:
     aggregation: AggregationConfig
     stages: tuple[Stage, ...] = ()
     adapter: Adapter | None = None
+    protocol: SumProtocol = field(default_factory=Plain)
 
     @staticmethod
     def of(
@@ -44,15 +47,16 @@ class Plan:
         aggregation: AggregationConfig,
         stages: Sequence[StageConfig] = (),
         adapter: Adapter | None = None,
-        reveals: Reveals = "individuals",
+        protocol: SumProtocol | None = None,
     ) -> Plan:
         """Returns the plan of these parts; see :func:`qfedfm.federation.compatibility.check`.
 
         Raises:
             RequestError: If they do not fit together.
         """
-        check(federation, client, aggregation, stages, adapter, reveals)
-        return Plan(federation, client, aggregation, tuple(stages), adapter)
+        protocol = protocol or Plain()
+        check(federation, client, aggregation, stages, adapter, protocol.reveals)
+        return Plan(federation, client, aggregation, tuple(stages), adapter, protocol)
 
     def keeps(self, name: str) -> bool:
         """Returns whether the tensor ``name`` stays with each client and is never averaged."""

@@ -13,14 +13,10 @@ from qfedfm.aggregation import Cohort, Combined
 from qfedfm.aggregation.certificate import certify, verify
 from qfedfm.aggregation.frozen import accumulate
 from qfedfm.aggregation.layers import ADAPTER, lora_layers
-from qfedfm.core.errors import UpdateRefusedError
-from qfedfm.core.metrics import Metrics
-from qfedfm.core.update import Update
-from qfedfm.federation.admission import admit
 from qfedfm.federation.faults import draw_faults
+from qfedfm.federation.gathering import gather
 from qfedfm.federation.messages import Broadcast, ByteCounter
 from qfedfm.federation.plan import Plan
-from qfedfm.federation.stages.chain import unpack
 from qfedfm.federation.state import RoundRecord, State
 from qfedfm.federation.travel import Travel
 
@@ -63,17 +59,8 @@ def run_round(
     travel = Travel(plan, engine.layout, state.round, ranks)
     sent = {name: vector for name, vector in state.algorithm.items() if name not in method.private}
     broadcast = Broadcast(state.round, state.model, engine.layout, sent, state.frozen, state.latest, ranks)
-    replies = engine.train(plan, broadcast, cohort, faults, rng)
-    unpacked, broken = _unpack(plan, replies, travel, set(cohort))
-    admitted, refused = admit(
-        unpacked,
-        layout=engine.layout,
-        auxiliary=plan.auxiliary_layout(engine.layout.size),
-        round_number=state.round,
-        cohort=cohort,
-        expected=travel.up,
-    )
-    refused = sorted([*refused, *broken]) if broken else refused
+    gathered = gather(plan, engine, broadcast, travel, cohort, faults, rng, counter)
+    admitted = gathered.cohort
     model, server, aggregator, algorithm, norm = (
         state.model,
         state.server,
@@ -94,35 +81,38 @@ def run_round(
             score=score,
         )
         p_K = plan.aggregation.weights(admitted)
-        admitted = method.on_cohort(admitted, p_K)
+        if gathered.individuals:
+            admitted = method.on_cohort(admitted, p_K)
         combined, aggregator = plan.aggregation.combine(dict(state.aggregator), admitted)
-        layers = _layers(plan, admitted, combined, p_K, verified)
+        if gathered.individuals:
+            layers = _layers(plan, admitted, combined, p_K, verified)
         for stage in reversed(plan.stages):
             combined = stage.on_server(combined, rng(f"server/{stage.kind}"))
-        combined, algorithm = method.move(combined, admitted, dict(state.algorithm), len(engine.sizes))
+        whole = replace(admitted, clients=gathered.participants)
+        combined, algorithm = method.move(combined, whole, dict(state.algorithm), len(engine.sizes))
         norm = float(combined.delta.norm())
         model, server = federation.server_optimizer.step(dict(state.server), state.model, combined.delta)
         if combined.frozen:
             latest = accumulate({}, combined.frozen)
             frozen = accumulate(state.frozen, combined.frozen)
     reached = set(state.reached)
-    kept = {reply.client: reply.metrics for reply in replies if reply.client in set(admitted.clients)}
-    train = Metrics.total(kept[client] for client in admitted.clients)
+    train = gathered.metrics
     record = RoundRecord(
         round=state.round + 1,
         cohort=tuple(cohort),
-        participants=admitted.clients,
+        participants=gathered.participants,
         dropped=faults.dropped,
         stragglers=tuple(sorted(faults.work)),
-        refused=tuple(refused),
-        examples=sum(admitted.examples),
+        refused=tuple(gathered.refused),
+        examples=gathered.examples,
         steps=int(train.sums.get("steps", 0)),
         train={name: mean for name, mean in train.means().items() if name != "steps"},
-        client_loss={client: kept[client].means()["loss"] for client in admitted.clients},
-        upload_bytes=sum(counter.upload(reply) for reply in replies),
-        download_bytes=_download_bytes(broadcast, travel, cohort, reached, counter),
+        client_loss=gathered.client_loss,
+        upload_bytes=gathered.upload_bytes,
+        download_bytes=_download_bytes(broadcast, travel, cohort, reached, counter) + gathered.download_bytes,
         update_norm=norm,
         layers=_with_bytes(layers, broadcast, travel, cohort, reached),
+        sum=gathered.sum,
     )
     return (
         State(
@@ -138,23 +128,6 @@ def run_round(
         ),
         record,
     )
-
-
-def _unpack(
-    plan: Plan, replies: Sequence[Update], travel: Travel, asked: set[int]
-) -> tuple[list[Update], list[tuple[int, str]]]:
-    """Returns the replies unpacked, and ``(client, reason)`` of broken ones."""
-    good: list[Update] = []
-    broken: list[tuple[int, str]] = []
-    for reply in replies:
-        if reply.client not in asked:
-            good.append(reply)  # refused when it is admitted
-            continue
-        try:
-            good.append(unpack(plan.stages, reply, travel.up(reply.client)))
-        except UpdateRefusedError as error:
-            broken.append((reply.client, str(error)))
-    return good, broken
 
 
 def _layers(

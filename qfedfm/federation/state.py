@@ -54,13 +54,15 @@ class RoundRecord:
         refused: ``(client, reason)`` for each refused update.
         examples: Training examples that the participants hold.
         steps: Local steps of all who replied.
-        train: Mean loss and accuracy over the examples that the participants saw.
-        client_loss: Mean training loss per participant.
+        train: Mean loss and accuracy over the examples that the participants saw; behind a sum protocol the
+            experimenter's, not the server's.
+        client_loss: Mean training loss per participant; empty behind a sum protocol.
         upload_bytes: Bytes of all replies.
         download_bytes: Bytes sent to the whole cohort.
         update_norm: L2 norm of the combined difference.
         layers: Per LoRA module what :mod:`qfedfm.aggregation.certificate` found, and its bytes; empty
-            without LoRA.
+            without LoRA, and behind a sum protocol, where no certificate can be had.
+        sum: What a sum protocol took and how exact it was; empty without one.
     """
 
     round: int
@@ -77,6 +79,7 @@ class RoundRecord:
     download_bytes: int
     update_norm: float
     layers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    sum: Mapping[str, Any] = field(default_factory=dict)
 
     def plain(self) -> dict[str, Any]:
         """Returns the record as one JSON object."""
@@ -95,4 +98,5 @@ class RoundRecord:
             "download_bytes": self.download_bytes,
             "update_norm": self.update_norm,
             **({"layers": {name: dict(found) for name, found in self.layers.items()}} if self.layers else {}),
+            **({"sum": dict(self.sum)} if self.sum else {}),
         }

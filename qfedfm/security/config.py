@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pydantic import model_validator
 
 from qfedfm.core.config import Config
-from qfedfm.core.errors import NotBuiltError
+from qfedfm.core.errors import RequestError
 from qfedfm.security.channel.config import ChannelConfig
+from qfedfm.security.summation import Plain, SumConfig
 
 
 class SecurityConfig(Config):
@@ -16,13 +15,17 @@ class SecurityConfig(Config):
 
     Args:
         channel: How messages between a client and the server are sealed.
+        sum: How the server learns the sum of the updates, or each of them.
     """
 
     channel: ChannelConfig = ChannelConfig()
+    sum: SumConfig = Plain()
 
-    @model_validator(mode="before")
-    @classmethod
-    def _built(cls, values: Any) -> Any:
-        if isinstance(values, dict) and "sum" in values:
-            raise NotBuiltError("security.sum is not built yet; leave the key out")
-        return values
+    @model_validator(mode="after")
+    def _together(self) -> SecurityConfig:
+        if self.channel.kind != "none" and self.sum.reveals == "sum":
+            raise RequestError(
+                f"security.channel {self.channel.kind} seals whole updates, and security.sum {self.sum.kind} "
+                "sends none; use one of the two (a sum protocol protects its own messages)"
+            )
+        return self

@@ -95,7 +95,6 @@ def test_a_wrong_file_gets_one_sentence(name, tmp_path):
 
 
 NOT_BUILT = {
-    "security: {sum: {kind: masks}}": "security.sum is not built yet",
     "federation: {engine: flower}": "flower is not built yet",
 }
 

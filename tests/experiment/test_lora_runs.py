@@ -11,7 +11,8 @@ import torch
 
 import qfedfm
 from qfedfm.core.errors import RequestError
-from qfedfm.experiment.running import InterruptedRunError, run_experiment
+from qfedfm.experiment.rounds import InterruptedRunError
+from qfedfm.experiment.running import run_experiment
 
 ROOT = Path(__file__).parents[2]
 SHARED = Path(os.environ.get("QFEDFM_SHARED_DATA", ROOT.parent / "shared" / "data"))

@@ -128,6 +128,3 @@ def test_unsound_wirings_are_refused(tmp_path, capsys):
         file.write_text(yaml.safe_dump({**BASE, "security": {"channel": channel}}))
         assert invoke(["run", str(file), "--out", str(tmp_path / "run")]) == 2
         assert words in capsys.readouterr().err
-    file.write_text(yaml.safe_dump({**BASE, "security": {"sum": {"kind": "ckks"}}}))
-    assert invoke(["run", str(file), "--out", str(tmp_path / "run")]) == 2
-    assert "security.sum is not built yet" in capsys.readouterr().err

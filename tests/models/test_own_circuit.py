@@ -11,9 +11,9 @@ import torch
 from qfedfm.core.errors import RequestError
 from qfedfm.core.random import Streams
 from qfedfm.experiment.config import Experiment
+from qfedfm.experiment.identity import config_hash
 from qfedfm.experiment.loading import experiment
 from qfedfm.experiment.report.learning import recorded_circuit
-from qfedfm.experiment.running import config_hash
 from qfedfm.models.heads import quantum
 
 PROGRAM = """OPENQASM 3.0;

@@ -15,6 +15,7 @@ from qfedfm.experiment.report.exactness import exactness
 from qfedfm.experiment.report.learning import circuit, classes, clients, learning
 from qfedfm.experiment.report.page import document, facts, folded, heading, section, tiles, warning
 from qfedfm.experiment.report.records import Records, read
+from qfedfm.experiment.report.summation import summation
 from qfedfm.experiment.report.svg import escape
 
 
@@ -46,6 +47,7 @@ def render(records: Records) -> str:
         section("circuit", "Circuit", circuit(records)),
         section("cost", "Cost", cost(records)),
         section("channel", "Channel", channel(records)),
+        section("sum", "Sum protocol", summation(records)),
         section("participation", "Participation", participation(records)),
         section("rounds", "Numbers by round", numbers(records)),
         section("setup", "Configuration and environment", _setup(records)),

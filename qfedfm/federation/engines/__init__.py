@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from qfedfm.core.metrics import Metrics
 from qfedfm.core.random import Streams
 from qfedfm.core.tensors import Layout
 from qfedfm.core.update import Update
@@ -15,14 +19,14 @@ if TYPE_CHECKING:
     from qfedfm.federation.faults import Faults
     from qfedfm.federation.messages import Broadcast
     from qfedfm.federation.plan import Plan
+    from qfedfm.security.summation import Job, SumServer
+    from qfedfm.security.summation.protocol import Message
+
+FORMAT = "qfedfm-offer-1"
 
 
 class Engine(Protocol):
-    """What a round asks of an engine.
-
-    The phases of a sum protocol (``exchange``: keys, shares, masked inputs, unmasking) belong here too
-    and arrive with the first such protocol.
-    """
+    """What a round asks of an engine."""
 
     @property
     def sizes(self) -> np.ndarray:
@@ -36,3 +40,69 @@ class Engine(Protocol):
         self, plan: Plan, broadcast: Broadcast, cohort: Sequence[int], faults: Faults, rng: Streams
     ) -> list[Update]:
         """Returns the replies of the clients of ``cohort`` that reply, stages applied."""
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What the server sees of a client before a sum: that it has an update, and its weight.
+
+    Args:
+        client: The client's number.
+        round: The round it was trained in.
+        examples: How many training examples the client holds.
+        schema: The hash of the layout that the client believes it answers to.
+        refused: Why the client does not offer its update after all, in its own words; empty if it does.
+    """
+
+    client: int
+    round: int
+    examples: int
+    schema: str
+    refused: str = ""
+
+    def to_bytes(self) -> bytes:
+        """Returns the message."""
+        return json.dumps([FORMAT, *dataclasses.astuple(self)]).encode()
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What only an experimenter knows of a sum: in a simulation every client's numbers are at hand.
+
+    Args:
+        metrics: What the clients in the sum measured.
+        mean: Their true weighted mean, float64, shape (d,).
+        clipped: Numbers that clients had to clip.
+    """
+
+    metrics: Metrics
+    mean: np.ndarray
+    clipped: int
+
+
+class SumEngine(Engine, Protocol):
+    """An engine whose clients keep their updates and take part in a sum protocol.
+
+    A round calls ``offers``, ``begin``, then ``exchange`` for each phase.
+    """
+
+    def offers(
+        self, plan: Plan, broadcast: Broadcast, cohort: Sequence[int], faults: Faults, rng: Streams
+    ) -> list[Offer]:
+        """Trains as ``train`` does, but the updates stay with the clients; returns who has one."""
+
+    def begin(self, job: Job) -> SumServer:
+        """Tells the clients of ``job`` what will be summed; returns the server's end."""
+
+    def exchange(self, phase: str, messages: Mapping[int, Message]) -> Mapping[int, Message]:
+        """Delivers the server's messages of ``phase``; returns the replies of those who answer."""
+
+    def audit(self, clients: Sequence[int]) -> Audit | None:
+        """Returns the truth about the sum over ``clients``, or null where nobody can know it."""
+
+    def record(self, round_number: int) -> dict[str, Any]:
+        """Returns what is recorded of the round, from 0.
+
+        ``left`` says per client that vanished from which phase on it was silent; the rest is the protocol's:
+        keys, waiting, levels.
+        """
