@@ -10,13 +10,13 @@ input (one value per sample).
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from qfedfm.circuits import Angle, Circuit, Observable, Permutation, Rotation
+from qfedfm.core.recent import Recent
 
 Index = npt.NDArray[np.int64]
 Signs = npt.NDArray[np.int8]
@@ -96,17 +96,12 @@ def diagonal(qubits: int, observable: Observable) -> npt.NDArray[np.float64]:
     return total
 
 
-_CACHE: OrderedDict[str, Program] = OrderedDict()
+_CACHE: Recent[Program] = Recent(64)
 
 
 def lower(circuit: Circuit) -> Program:
     """Returns the program of a circuit; programs of recent circuits are kept."""
-    program = _CACHE.get(circuit.hash)
-    if program is None:
-        program = _CACHE[circuit.hash] = _lower(circuit)
-        while len(_CACHE) > 64:
-            _CACHE.popitem(last=False)
-    return program
+    return _CACHE.get(circuit.hash, lambda: _lower(circuit))
 
 
 def stages(circuit: Circuit) -> list[Singles | tuple[Permutation | Rotation, ...]]:

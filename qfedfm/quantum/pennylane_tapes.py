@@ -6,7 +6,6 @@ templates that circuit heads are made of are taken whole.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,7 @@ import numpy.typing as npt
 import pennylane as qml
 
 from qfedfm.circuits import Angle, Circuit, Gate, Observable, Register, input_angle, pauli, weight_angle
+from qfedfm.core.recent import Recent
 from qfedfm.quantum.pennylane_executor import OPERATIONS
 
 _GATES = {operation.__name__: name for name, operation in OPERATIONS.items()} | {
@@ -81,7 +81,7 @@ def _detail(operation: Any) -> Hashable:
     return None
 
 
-_FORMS: OrderedDict[Hashable, Form] = OrderedDict()
+_FORMS: Recent[Form] = Recent(256)
 
 
 def form(tape: Any, expectations: bool) -> Form:
@@ -95,12 +95,7 @@ def form(tape: Any, expectations: bool) -> Form:
     operations = tuple((op.name, tuple(op.wires), _shapes(op), _detail(op)) for op in tape.operations)
     strings = tuple(expectation_strings(m) for m in tape.measurements) if expectations else None
     key = (tape.num_wires, operations, strings)
-    found = _FORMS.get(key)
-    if found is None:
-        found = _FORMS[key] = _build(tape.num_wires, operations, strings)
-        while len(_FORMS) > 256:
-            _FORMS.popitem(last=False)
-    return found
+    return _FORMS.get(key, lambda: _build(tape.num_wires, operations, strings))
 
 
 def _build(qubits: int, operations: Any, strings: Any) -> Form:

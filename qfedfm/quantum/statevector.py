@@ -7,7 +7,6 @@ it compiles for exactly the processor it runs on, and what it compiles stays in 
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from qfedfm.circuits import Circuit
 from qfedfm.core.errors import RequestError
+from qfedfm.core.recent import Recent
 from qfedfm.quantum import kernel_calls
 from qfedfm.quantum.aligned import aligned
 from qfedfm.quantum.checking import check_arrays, check_numbers
@@ -109,18 +109,12 @@ class Plan:
         self._scratch.append(scratch)
 
 
-_PLANS: OrderedDict[tuple[str, torch.dtype], Plan] = OrderedDict()
+_PLANS: Recent[Plan] = Recent(32)
 
 
 def plan(circuit: Circuit, dtype: torch.dtype) -> Plan:
     """Returns the plan of a circuit; recent plans are kept."""
-    key = (circuit.hash, dtype)
-    found = _PLANS.get(key)
-    if found is None:
-        found = _PLANS[key] = Plan(circuit, dtype)
-        while len(_PLANS) > 32:
-            _PLANS.popitem(last=False)
-    return found
+    return _PLANS.get((circuit.hash, dtype), lambda: Plan(circuit, dtype))
 
 
 class _Run(torch.autograd.Function):

@@ -8,7 +8,6 @@ stage are combined into matrices over up to four neighbouring qubits; a run of C
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 from functools import reduce
 from itertools import pairwise
@@ -18,6 +17,7 @@ import torch
 from torch import Tensor
 
 from qfedfm.circuits import Circuit
+from qfedfm.core.recent import Recent
 from qfedfm.quantum.lowering import Element, Monomial, PauliRotation, Singles, lower, parity_signs
 from qfedfm.quantum.torch_angles import AngleTable, SegmentTable, Tables
 from qfedfm.quantum.torch_measuring import Measurement, pauli_action
@@ -319,15 +319,9 @@ def _apply_group(state: Tensor, matrix: Tensor, low: int, qubits: int) -> Tensor
     return torch.matmul(matrix.unsqueeze(1), state.reshape(count, left, g, right)).reshape(state.shape)
 
 
-_PLANS: OrderedDict[tuple[str, torch.dtype, torch.device], TorchPlan] = OrderedDict()
+_PLANS: Recent[TorchPlan] = Recent(32)
 
 
 def plan(circuit: Circuit, dtype: torch.dtype, device: torch.device) -> TorchPlan:
     """Returns the plan of a circuit; recent plans are kept."""
-    key = (circuit.hash, dtype, device)
-    found = _PLANS.get(key)
-    if found is None:
-        found = _PLANS[key] = TorchPlan(circuit, dtype, device)
-        while len(_PLANS) > 32:
-            _PLANS.popitem(last=False)
-    return found
+    return _PLANS.get((circuit.hash, dtype, device), lambda: TorchPlan(circuit, dtype, device))

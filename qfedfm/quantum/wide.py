@@ -7,7 +7,6 @@ room for permutations. Angles and what they are made of are left to torch; the k
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +19,7 @@ from torch import Tensor
 
 from qfedfm.circuits import Angle, Circuit, Permutation, Rotation
 from qfedfm.core.errors import RequestError
+from qfedfm.core.recent import Recent
 from qfedfm.quantum import linear_maps, wide_kernel
 from qfedfm.quantum.aligned import aligned
 from qfedfm.quantum.lowering import Singles, masks, stages
@@ -256,18 +256,12 @@ class WidePlan:
         )
 
 
-_PLANS: OrderedDict[tuple[str, torch.dtype], WidePlan] = OrderedDict()
+_PLANS: Recent[WidePlan] = Recent(16)
 
 
 def plan(circuit: Circuit, dtype: torch.dtype) -> WidePlan:
     """Returns the plan of a circuit; recent plans are kept."""
-    key = (circuit.hash, dtype)
-    found = _PLANS.get(key)
-    if found is None:
-        found = _PLANS[key] = WidePlan(circuit, dtype)
-        while len(_PLANS) > 16:
-            _PLANS.popitem(last=False)
-    return found
+    return _PLANS.get((circuit.hash, dtype), lambda: WidePlan(circuit, dtype))
 
 
 class _Strings(torch.autograd.Function):
