@@ -13,7 +13,7 @@ from numba import njit
 from numba.core.caching import FunctionCache
 from numba.core.runtime import rtsys
 
-compiled = njit(nogil=True, error_model="numpy")
+compiled = njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 """For functions that only other kernels call."""
 
 
@@ -23,7 +23,7 @@ def cached(function: Callable[..., Any]) -> Any:
     Loading is numba's own but for one thing: numba first imports all of its registries and SciPy's linear
     algebra (0.4 to 0.9 s), which only compiling needs.
     """
-    kernel = njit(cache=True, nogil=True, error_model="numpy")(function)
+    kernel = njit(cache=True, nogil=True, error_model="numpy", no_cfunc_wrapper=True)(function)
     if hasattr(kernel, "_cache") and hasattr(FunctionCache, "_load_overload"):
         kernel._cache = _LeanCache(kernel.py_func)
     return kernel
