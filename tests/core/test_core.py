@@ -123,3 +123,13 @@ def test_atomic_files_leave_nothing_half_written(tmp_path, monkeypatch):
         write_atomic(path, "two")
     assert path.read_text() == "one"
     assert [p.name for p in path.parent.iterdir()] == ["file.txt"]
+
+
+def test_a_stream_is_philox_under_the_first_half_of_its_key() -> None:
+    streams = Streams(7).at("round", 3)
+    key = int.from_bytes(streams.key("cohort")[:16], "big")
+    same = np.random.Generator(np.random.Philox(key=key))
+    assert np.array_equal(streams("cohort").integers(0, 2**63, 9), same.integers(0, 2**63, 9))
+    assert np.array_equal(
+        streams("cohort").random(5), np.random.Generator(np.random.Philox(key=key)).random(5)
+    )
