@@ -62,7 +62,10 @@ def run_round(
     ranks = plan.ranks(state, cohort)
     travel = Travel(plan, engine.layout, state.round, ranks)
     sent = {name: vector for name, vector in state.algorithm.items() if name not in method.private}
-    broadcast = Broadcast(state.round, state.model, engine.layout, sent, state.frozen, state.latest, ranks)
+    reached = frozenset(state.reached)
+    broadcast = Broadcast(
+        state.round, state.model, engine.layout, sent, state.frozen, state.latest, ranks, reached
+    )
     replies = engine.train(plan, broadcast, cohort, faults, rng)
     unpacked, broken = _unpack(plan, replies, travel, set(cohort))
     admitted, refused = admit(
@@ -105,7 +108,6 @@ def run_round(
         if combined.frozen:
             latest = accumulate({}, combined.frozen)
             frozen = accumulate(state.frozen, combined.frozen)
-    reached = set(state.reached)
     kept = {reply.client: reply.metrics for reply in replies if reply.client in set(admitted.clients)}
     train = Metrics.total(kept[client] for client in admitted.clients)
     record = RoundRecord(
@@ -120,9 +122,9 @@ def run_round(
         train={name: mean for name, mean in train.means().items() if name != "steps"},
         client_loss={client: kept[client].means()["loss"] for client in admitted.clients},
         upload_bytes=sum(counter.upload(reply) for reply in replies),
-        download_bytes=_download_bytes(broadcast, travel, cohort, reached, counter),
+        download_bytes=_download_bytes(broadcast, travel, cohort, counter),
         update_norm=norm,
-        layers=_with_bytes(layers, broadcast, travel, cohort, reached),
+        layers=_with_bytes(layers, broadcast, travel, cohort),
     )
     return (
         State(
@@ -172,14 +174,12 @@ def _layers(
     return {entry.module: entry.plain() for entry in found}
 
 
-def _download_bytes(
-    broadcast: Broadcast, travel: Travel, cohort: Sequence[int], reached: set[int], counter: ByteCounter
-) -> int:
+def _download_bytes(broadcast: Broadcast, travel: Travel, cohort: Sequence[int], counter: ByteCounter) -> int:
     """Returns the bytes sent to the cohort; clients that receive the same tensors are measured once."""
     sizes: dict[tuple[str, bool], int] = {}
     total = 0
     for client in cohort:
-        known = client in reached
+        known = client in broadcast.reached
         layout = travel.down(client, known)
         if (layout.schema, known) not in sizes:
             sizes[layout.schema, known] = counter.download(broadcast, layout, in_step=known)
@@ -192,7 +192,6 @@ def _with_bytes(
     broadcast: Broadcast,
     travel: Travel,
     cohort: Sequence[int],
-    reached: set[int],
 ) -> dict[str, dict[str, Any]]:
     """Returns the layers with the bytes of their tensors, all clients together, before stages pack them."""
     result = {name: dict(found) for name, found in layers.items()}
@@ -200,7 +199,7 @@ def _with_bytes(
         found |= {"upload_bytes": 0, "download_bytes": 0}
     names = {name: f"{ADAPTER}{name}." for name in result}
     for client in cohort if result else ():
-        known = client in reached
+        known = client in broadcast.reached
         changes = broadcast.latest if known else broadcast.frozen
         for key, layout in (("upload", travel.up(client)), ("download", travel.down(client, known))):
             for module, prefix in names.items():
