@@ -41,6 +41,7 @@ class Update:
         auxiliary: Further named tensors that the algorithm or optimizer declares.
         metrics: What the client measured.
         nonce: Unique per message (``secrets``), hexadecimal.
+        length: Bytes of the message it was parsed from; null where it was not.
     """
 
     client: int
@@ -51,6 +52,7 @@ class Update:
     auxiliary: Mapping[str, torch.Tensor] = field(default_factory=dict)
     metrics: Metrics = field(default_factory=Metrics)
     nonce: str = field(default_factory=lambda: secrets.token_hex(NONCE_BYTES))
+    length: int | None = field(default=None, compare=False)
 
     def to_bytes(self) -> bytes:
         """Returns the message: safetensors with the header as metadata."""
@@ -113,6 +115,7 @@ class Update:
                     {str(n): float(pair[1]) for n, pair in metrics.items()},
                 ),
                 nonce=str(header["nonce"]),
+                length=len(message),
             )
         except (ValueError, TypeError, IndexError, AttributeError) as error:
             raise UpdateRefusedError(f"a header field is malformed: {error}") from error

@@ -34,6 +34,7 @@ class Broadcast:
         frozen: All changes of frozen weights so far (:mod:`qfedfm.core.changes`).
         latest: Those of the last round, for clients that know the ones before.
         ranks: Per client of the round its LoRA rank; None where all train the adapter's.
+        reached: Clients that received the model of the round before, and know all changes but the last.
     """
 
     round: int
@@ -43,6 +44,7 @@ class Broadcast:
     frozen: Changes = field(default_factory=dict)
     latest: Changes = field(default_factory=dict)
     ranks: Mapping[int, int] | None = None
+    reached: frozenset[int] = frozenset()
 
     def to_bytes(self, layout: Layout | None = None, *, in_step: bool = False) -> bytes:
         """Returns the message: safetensors with a typed header.
@@ -72,6 +74,8 @@ class ByteCounter:
 
     def upload(self, update: Update) -> int:
         """Returns ``len(update.to_bytes())``."""
+        if update.length is not None:
+            return update.length
         if not isinstance(update.delta, FlatTensors):
             return len(update.to_bytes())
         shapes = {name: list(tensor.shape) for name, tensor in update.auxiliary.items()}

@@ -58,7 +58,10 @@ def run_round(
     ranks = plan.ranks(state, cohort)
     travel = Travel(plan, engine.layout, state.round, ranks)
     sent = {name: vector for name, vector in state.algorithm.items() if name not in method.private}
-    broadcast = Broadcast(state.round, state.model, engine.layout, sent, state.frozen, state.latest, ranks)
+    reached = frozenset(state.reached)
+    broadcast = Broadcast(
+        state.round, state.model, engine.layout, sent, state.frozen, state.latest, ranks, reached
+    )
     gathered = gather(plan, engine, broadcast, travel, cohort, faults, rng, counter)
     admitted = gathered.cohort
     model, server, aggregator, algorithm, norm = (
@@ -95,7 +98,6 @@ def run_round(
         if combined.frozen:
             latest = accumulate({}, combined.frozen)
             frozen = accumulate(state.frozen, combined.frozen)
-    reached = set(state.reached)
     train = gathered.metrics
     record = RoundRecord(
         round=state.round + 1,
@@ -109,9 +111,9 @@ def run_round(
         train={name: mean for name, mean in train.means().items() if name != "steps"},
         client_loss=gathered.client_loss,
         upload_bytes=gathered.upload_bytes,
-        download_bytes=_download_bytes(broadcast, travel, cohort, reached, counter) + gathered.download_bytes,
+        download_bytes=_download_bytes(broadcast, travel, cohort, counter) + gathered.download_bytes,
         update_norm=norm,
-        layers=_with_bytes(layers, broadcast, travel, cohort, reached),
+        layers=_with_bytes(layers, broadcast, travel, cohort),
         sum=gathered.sum,
     )
     return (
@@ -145,14 +147,12 @@ def _layers(
     return {entry.module: entry.plain() for entry in found}
 
 
-def _download_bytes(
-    broadcast: Broadcast, travel: Travel, cohort: Sequence[int], reached: set[int], counter: ByteCounter
-) -> int:
+def _download_bytes(broadcast: Broadcast, travel: Travel, cohort: Sequence[int], counter: ByteCounter) -> int:
     """Returns the bytes sent to the cohort; clients that receive the same tensors are measured once."""
     sizes: dict[tuple[str, bool], int] = {}
     total = 0
     for client in cohort:
-        known = client in reached
+        known = client in broadcast.reached
         layout = travel.down(client, known)
         if (layout.schema, known) not in sizes:
             sizes[layout.schema, known] = counter.download(broadcast, layout, in_step=known)
@@ -165,7 +165,6 @@ def _with_bytes(
     broadcast: Broadcast,
     travel: Travel,
     cohort: Sequence[int],
-    reached: set[int],
 ) -> dict[str, dict[str, Any]]:
     """Returns the layers with the bytes of their tensors, all clients together, before stages pack them."""
     result = {name: dict(found) for name, found in layers.items()}
@@ -173,7 +172,7 @@ def _with_bytes(
         found |= {"upload_bytes": 0, "download_bytes": 0}
     names = {name: f"{ADAPTER}{name}." for name in result}
     for client in cohort if result else ():
-        known = client in reached
+        known = client in broadcast.reached
         changes = broadcast.latest if known else broadcast.frozen
         for key, layout in (("upload", travel.up(client)), ("download", travel.down(client, known))):
             for module, prefix in names.items():

@@ -107,16 +107,23 @@ def server_context(identity: Files, authority: Path) -> ssl.SSLContext:
     """Returns the TLS context of a server that asks every client for a certificate of ``authority``."""
     import ssl
 
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(authority))
-    return _loaded(context, identity)
+    return _loaded(_trusting(ssl.Purpose.CLIENT_AUTH, authority), identity)
 
 
 def client_context(identity: Files, authority: Path) -> ssl.SSLContext:
     """Returns the TLS context of a client that shows ``identity`` and trusts ``authority`` alone."""
     import ssl
 
-    context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=str(authority))
-    return _loaded(context, identity)
+    return _loaded(_trusting(ssl.Purpose.SERVER_AUTH, authority), identity)
+
+
+def _trusting(purpose: ssl.Purpose, authority: Path) -> ssl.SSLContext:
+    import ssl
+
+    try:
+        return ssl.create_default_context(purpose, cafile=str(authority))
+    except (OSError, ssl.SSLError) as error:
+        raise RequestError(f"{authority}: cannot be used as a TLS authority ({error})") from error
 
 
 def _loaded(context: ssl.SSLContext, identity: Files) -> ssl.SSLContext:

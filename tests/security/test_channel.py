@@ -115,10 +115,15 @@ def test_a_pad_is_used_once():
 @pytest.mark.parametrize("identity", ["ed25519", "ml-dsa"])
 def test_agreements_give_fresh_keys(kind, identity):
     mine, server = Identity(identity), Identity(identity)
-    found = [agree(kind, 0, "client-0", mine, server, b"q" * 32) for _ in range(2)]
+    found = [agree(kind, 0, "client-0", mine, server, (b"q" * 32, b"q" * 32)) for _ in range(2)]
     keys = {key for entry in found for key in (entry.upload, entry.download)}
     assert len(keys) == 4 and all(len(key) == 32 for key in keys)
     assert found[0].key_id != found[1].key_id
+
+
+def test_a_hybrid_agreement_needs_both_copies_of_the_quantum_key():
+    with pytest.raises(IdentityError, match="one key"):
+        agree("hybrid", 0, "client-0", Identity("ed25519"), Identity("ed25519"), (b"q" * 32, b"r" * 32))
 
 
 def test_derived_keys_depend_on_everything():
@@ -159,15 +164,15 @@ def channel(monkeypatch, rate=1000.0, bits=10_000, abort=None, **options):
         stops = abort if listened else None
         return Measured(0.0 if stops else rate, 1.0, 0 if stops else bits, stops, 0.01)
 
-    monkeypatch.setattr("qfedfm.security.channel.rounds.measure", found)
+    monkeypatch.setattr("qfedfm.security.channel.links.measure", found)
     return Channel(ChannelConfig.model_validate(options), Streams(0)), calls
 
 
 def one_round(ch, number=0, clients=(0, 1), up=100, down=60):
-    ch.begin_round(number, clients, down)
+    ch.begin_round(number, dict.fromkeys(clients, down))
     for client in clients:
         assert ch.download(client, number, "s", bytes(down)) == bytes(down)
-    ch.begin_uploads(number, clients, up)
+    ch.begin_uploads(number, dict.fromkeys(clients, up))
     for client in clients:
         assert ch.upload(client, number, "s", b"u" * up) == b"u" * up
     return ch.end_round(number)
@@ -190,6 +195,18 @@ def test_drawn_bits_are_those_of_the_formulas(options, bits, monkeypatch):
     for number in range(3):
         assert one_round(ch, number)["key_bits_used"] == 2 * bits
     assert ch.ledger.bits() == 3 * 2 * bits
+
+
+def test_clients_with_messages_of_different_lengths_get_pads_of_their_own(monkeypatch):
+    ch, _ = channel(monkeypatch, bits=100_000, kind="qkd", cipher="otp")
+    down, up = {0: 60, 1: 10}, {0: 40, 1: 200}
+    ch.begin_round(0, down)
+    for client, size in down.items():
+        assert ch.download(client, 0, "s", bytes(size)) == bytes(size)
+    ch.begin_uploads(0, up)
+    for client, size in up.items():
+        assert ch.upload(client, 0, "s", bytes(size)) == bytes(size)
+    assert ch.end_round(0)["key_bits_used"] == budget.one_time_pad_bits([*down.values(), *up.values()])
 
 
 def test_key_rate_becomes_waiting_time(monkeypatch):

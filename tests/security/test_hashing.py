@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qfedfm.core.errors import RequestError
+from qfedfm.security.qkd.link.carryless_kernel import supported
 from qfedfm.security.qkd.link.polynomial_hash import polynomial_hash, verification_tag
 from qfedfm.security.qkd.link.toeplitz import ToeplitzHash, random_bits
 
@@ -21,36 +22,69 @@ def direct(seed, inputs, outputs, block):
     return (matrix.astype(int) @ block.astype(int)) % 2
 
 
+METHODS = [
+    "fourier",
+    pytest.param("carryless", marks=pytest.mark.skipif(not supported(), reason="no PCLMUL")),
+]
+
+
+@pytest.mark.parametrize("method", METHODS)
 @settings(max_examples=100, deadline=None)
-@given(st.integers(1, 700), st.floats(0, 1), st.integers(0, 2**32))
-def test_toeplitz_is_the_direct_product(inputs, share, number):
+@given(st.integers(1, 1200), st.floats(0, 1), st.integers(0, 2**32))
+def test_toeplitz_is_the_direct_product(method, inputs, share, number):
     rng = np.random.default_rng(number)
     outputs = max(1, math.ceil(share * inputs))
     seed = rng.integers(0, 2, inputs + outputs - 1, dtype=np.uint8)
     blocks = rng.integers(0, 2, (3, inputs), dtype=np.uint8)
-    found = ToeplitzHash(seed, inputs, outputs)(blocks)
+    found = ToeplitzHash(seed, inputs, outputs, method)(blocks)
     for block, hashed in zip(blocks, found, strict=True):
         assert (hashed == direct(seed, inputs, outputs, block)).all()
 
 
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("value", [0, 1])
-def test_toeplitz_of_constant_bits(value):
+def test_toeplitz_of_constant_bits(method, value):
     seed, block = np.full(300_000 + 99_999, value, dtype=np.uint8), np.ones((2, 300_000), dtype=np.uint8)
-    found = ToeplitzHash(seed, 300_000, 100_000)(block)
+    found = ToeplitzHash(seed, 300_000, 100_000, method)(block)
     assert (found == (300_000 * value) % 2).all()
 
 
-def test_toeplitz_in_several_pieces():
+@pytest.mark.parametrize("method", METHODS)
+def test_toeplitz_in_several_pieces(method):
     rng = np.random.default_rng(1)
     inputs, outputs = 400_000, 150_000
     seed = rng.integers(0, 2, inputs + outputs - 1, dtype=np.uint8)
     blocks = rng.integers(0, 2, (3, inputs), dtype=np.uint8)
-    member = ToeplitzHash(seed, inputs, outputs)
+    member = ToeplitzHash(seed, inputs, outputs, method)
     found = member(blocks)
     assert member.rounding_error < 1e-3
     for i in (0, 1, 70_000, outputs - 1):
         row = seed[i : i + inputs][::-1].astype(int)
         assert found[:, i].tolist() == ((blocks.astype(int) @ row) % 2).tolist()
+
+
+@pytest.mark.skipif(not supported(), reason="no PCLMUL")
+@pytest.mark.parametrize(
+    ("inputs", "outputs"), [(1_000_000, 300_001), (131_073, 131_073), (70_000, 64), (65, 1)]
+)
+def test_both_ways_to_a_toeplitz_product_agree(inputs, outputs):
+    rng = np.random.default_rng(inputs)
+    seed = rng.integers(0, 2, inputs + outputs - 1, dtype=np.uint8)
+    blocks = rng.integers(0, 2, (2, inputs), dtype=np.uint8)
+    carryless = ToeplitzHash(seed, inputs, outputs, "carryless")(blocks)
+    assert (carryless == ToeplitzHash(seed, inputs, outputs, "fourier")(blocks)).all()
+
+
+def test_carryless_multiplication_is_asked_of_the_processor_numba_compiles_for(monkeypatch):
+    from numba import config
+
+    monkeypatch.setattr(config, "CPU_FEATURES", "+avx2,+pclmul")
+    assert supported()
+    monkeypatch.setattr(config, "CPU_FEATURES", "")
+    assert not supported()
+    ToeplitzHash.fresh(100, 50)(random_bits(100))
+    with pytest.raises(RequestError, match="does not multiply without carries"):
+        ToeplitzHash(random_bits(149), 100, 50, "carryless")
 
 
 def test_hashed_bits_look_random():

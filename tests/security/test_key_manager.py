@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import signal
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 
 pytest.importorskip("fastapi")
 pytest.importorskip("uvicorn")
 
+from served import Served
+
 from qfedfm.cli.main import invoke
 from qfedfm.core.errors import RequestError, RunError
 from qfedfm.security.certificates import Files, client_context, issue, make_authority
-from qfedfm.security.qkd.key_manager_api import application
-from qfedfm.security.qkd.key_manager_client import KeyManagerClient
-from qfedfm.security.qkd.key_manager_server import LinkFeeder, make_server
+from qfedfm.security.qkd.key_manager_client import KeyManagerClient, RefusedIdentityError
+from qfedfm.security.qkd.key_manager_server import LinkFeeder
 from qfedfm.security.qkd.rates import preset
 from qfedfm.security.qkd.store import KeyStore, Limits, NoKeysError, UsedKeyError
 
@@ -31,43 +30,13 @@ STATUS = (
 ).split()
 
 
-class Served:
-    def __init__(self, folder):
-        self.folder = folder / "certs"
-        self.authority = make_authority(self.folder)
-        server = issue(self.folder, "localhost", hosts=("localhost", "127.0.0.1"))
-        self.identities = {name: issue(self.folder, name) for name in ("alice", "bob", "carol", "mallory")}
-        self.store = KeyStore(folder / "keys.db", Limits(max_key_count=50))
-        app = application(self.store, [("alice", "bob"), ("alice", "carol")], ("kme-a", "kme-b"))
-        self.server = make_server(app, server, self.authority.certificate)
-        self.thread = threading.Thread(target=self.server.run, daemon=True)
-        self.thread.start()
-        until = time.monotonic() + 30
-        while not self.server.started and time.monotonic() < until:
-            time.sleep(0.01)
-        self.port = self.server.servers[0].sockets[0].getsockname()[1]
-        self.url = f"https://localhost:{self.port}"
-
-    def client(self, name):
-        return KeyManagerClient(self.url, self.identities[name], self.authority.certificate)
-
-    def ask(self, name, method, path, body=None):
-        context = client_context(self.identities[name], self.authority.certificate)
-        connection = http.client.HTTPSConnection("localhost", self.port, context=context, timeout=30)
-        payload = body if body is None or isinstance(body, str) else json.dumps(body)
-        connection.request(method, f"/api/v1/keys/{path}", payload, {"Content-Type": "application/json"})
-        response = connection.getresponse()
-        content = json.loads(response.read())
-        connection.close()
-        return response.status, content
-
-
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
-    found = Served(tmp_path_factory.mktemp("kme"))
+    pairs = [("alice", "bob"), ("alice", "carol")]
+    names = ("alice", "bob", "carol", "mallory")
+    found = Served(tmp_path_factory.mktemp("kme"), names, pairs, Limits(max_key_count=50))
     yield found
-    found.server.should_exit = True
-    found.thread.join(timeout=30)
+    found.stop()
 
 
 @pytest.fixture(autouse=True)
@@ -135,6 +104,13 @@ def test_the_wrong_sae_is_401(served, who, path, method, rest):
     assert code == 401
 
 
+def test_the_client_says_that_its_identity_was_refused(served):
+    with pytest.raises(RefusedIdentityError, match="401"):
+        served.client("mallory").status("bob")
+    with pytest.raises(RefusedIdentityError, match="401"):
+        served.client("mallory").dec_keys("bob", ["any"])
+
+
 def test_another_sae_cannot_fetch(served):
     [key] = served.client("alice").enc_keys("bob")
     code, _ = served.ask("carol", "POST", "alice/dec_keys", {"key_IDs": [{"key_ID": key.key_id}]})
@@ -172,6 +148,8 @@ def test_certificates(tmp_path, capsys):
     assert invoke(["certs", "--out", out, "--client", "../alice"]) == 2
     with pytest.raises(RequestError, match="authority already"):
         make_authority(tmp_path / "certs")
+    with pytest.raises(RequestError, match="cannot be used as a TLS authority"):
+        client_context(Files(key, key), tmp_path / "nobody.pem")
     with pytest.raises(RequestError, match="https"):
         KeyManagerClient("http://localhost", Files(key, key), key)
 

@@ -12,6 +12,7 @@ from qfedfm.core.errors import RunError
 from qfedfm.core.random import Streams
 from qfedfm.core.tensors import Layout
 from qfedfm.core.update import Update
+from qfedfm.federation.travel import Travel
 
 if TYPE_CHECKING:
     from qfedfm.federation.engines import Engine
@@ -52,15 +53,14 @@ class SealedEngine:
             ChannelError: A key is missing or a message was not accepted; the model stays as it was.
         """
         number, schema = broadcast.round, broadcast.layout.schema
-        message = broadcast.to_bytes()
-        self._channel.begin_round(number, cohort, len(message))
-        for client in cohort:
+        messages = _messages(plan, broadcast, cohort)
+        self._channel.begin_round(number, {client: len(message) for client, message in messages.items()})
+        for client, message in messages.items():
             if self._channel.download(client, number, schema, message) != message:
                 raise RunError(f"client {client} opened another broadcast than the one that was sent")
         replies = self._engine.train(plan, broadcast, cohort, faults, rng)
         sent = [(reply, reply.to_bytes()) for reply in replies]
-        largest = max((len(content) for _, content in sent), default=0)
-        self._channel.begin_uploads(number, [reply.client for reply in replies], largest)
+        self._channel.begin_uploads(number, {reply.client: len(content) for reply, content in sent})
         return [
             _on(reply, Update.from_bytes(self._channel.upload(reply.client, number, schema, content)))
             for reply, content in sent
@@ -69,6 +69,20 @@ class SealedEngine:
     def end_round(self, round_number: int) -> dict[str, Any]:
         """Returns what the channel records of the round, from 0."""
         return self._channel.end_round(round_number)
+
+
+def _messages(plan: Plan, broadcast: Broadcast, cohort: Sequence[int]) -> dict[int, bytes]:
+    """Returns per client the part of the broadcast that it needs; equal parts are serialised once."""
+    travel = Travel(plan, broadcast.layout, broadcast.round, broadcast.ranks)
+    made: dict[tuple[str, bool], bytes] = {}
+    messages = {}
+    for client in cohort:
+        known = client in broadcast.reached
+        layout = travel.down(client, known)
+        if (layout.schema, known) not in made:
+            made[layout.schema, known] = broadcast.to_bytes(layout, in_step=known)
+        messages[client] = made[layout.schema, known]
+    return messages
 
 
 def _on(sent: Update, opened: Update) -> Update:

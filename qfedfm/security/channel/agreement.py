@@ -124,7 +124,7 @@ def agree(
     client: str,
     identity: Identity,
     server_identity: Identity,
-    quantum: bytes = b"",
+    quantum: tuple[bytes, bytes] = (b"", b""),
 ) -> Agreed:
     """Runs one agreement, both sides of it.
 
@@ -134,7 +134,7 @@ def agree(
         client: The client's name.
         identity: The client's signing key; its public half is known to the server.
         server_identity: The server's signing key.
-        quantum: k_qkd of a hybrid agreement.
+        quantum: k_qkd of a hybrid agreement, as the client and as the server have it.
 
     Raises:
         IdentityError: A signature does not fit.
@@ -148,8 +148,8 @@ def agree(
     answer_signature = server_identity.sign(transcript)
     check_signature(server_identity.public, answer_signature, transcript, "server")
     client_secret = exchange.finish(answer)
-    at_client = derive(quantum + client_secret, round_number, client, transcript)
-    at_server = derive(quantum + server_secret, round_number, client, transcript)
+    at_client = derive(quantum[0] + client_secret, round_number, client, transcript)
+    at_server = derive(quantum[1] + server_secret, round_number, client, transcript)
     if at_client != at_server:
         raise IdentityError(f"the key agreement with {client} did not end with one key")
     sent = len(offer) + len(offer_signature) + len(answer) + len(answer_signature)

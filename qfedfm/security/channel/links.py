@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from qfedfm.core.random import Streams
 from qfedfm.security.channel.config import ChannelConfig
-from qfedfm.security.channel.errors import ShortageError
+from qfedfm.security.channel.errors import EavesdropperError, ShortageError
+from qfedfm.security.channel.sources import Drawn
 from qfedfm.security.qkd.ledger import Draw, Ledger
 from qfedfm.security.qkd.link.eve import NoEve
 from qfedfm.security.qkd.link.outcome import Abort, Outcome
@@ -118,7 +120,7 @@ class KeyPools:
         self.fill(seconds, needs)
         return seconds
 
-    def fill(self, seconds: float, clients: Mapping[int, int] | list[int] | tuple[int, ...]) -> None:
+    def fill(self, seconds: float, clients: Iterable[int]) -> None:
         """Lets ``seconds`` pass on every link that was used so far and on those of ``clients``."""
         for client in {*self._levels, *clients}:
             made = math.ceil(seconds * self.rate)
@@ -133,3 +135,67 @@ class KeyPools:
         key_id = secrets.token_hex(16)
         self._ledger.record(Draw(key_id, f"client-{client}", purpose, bits, round_number))
         return key_id, secrets.token_bytes(bits // 8)
+
+
+class SimulatedLinks:
+    """A :class:`KeySource` of simulated links, measured by a session and filled by a clock.
+
+    Args:
+        config: The links, and what happens when they hold too little.
+        streams: Randomness of the sessions that measure them.
+        ledger: Where draws are recorded.
+        levels: Bits per client's link, where a run is resumed.
+    """
+
+    def __init__(
+        self,
+        config: ChannelConfig,
+        streams: Streams,
+        ledger: Ledger,
+        levels: Mapping[int, int] | None = None,
+    ) -> None:
+        self._config, self._streams, self._ledger, self._levels = config, streams, ledger, levels
+        self._pools: KeyPools | None = None
+        self._link: tuple[bool, Measured] | None = None
+
+    def begin_round(self, round_number: int) -> None:
+        """Measures the links at first and anew when Eve begins to listen; see :class:`KeySource`."""
+        config = self._config
+        listened = config.eve.kind != "none" and round_number + 1 >= config.eve_from_round
+        if self._link is None or self._link[0] != listened:
+            found = measure(config, self._streams.at("link", int(listened)), listened)
+            self._link = (listened, found)
+            if self._pools is None:
+                self._pools = KeyPools(found.rate, config.pool_bits, self._ledger, found.bits, self._levels)
+            self._pools.rate = found.rate
+        if self._link[1].abort is not None:
+            raise EavesdropperError(f"the QKD link gives no key: {self._link[1].abort}")
+
+    def wait_for(self, needs: Mapping[int, int]) -> float:
+        """Returns the simulated seconds until every link holds what is needed."""
+        return self._filled.wait_for(needs, self._config.on_shortage == "wait")
+
+    def draw(self, client: int, direction: str, bits: int, purpose: str, round_number: int) -> Drawn:
+        """Returns a key; both ends of a simulated link hold the same bits."""
+        key_id, key = self._filled.draw(client, bits, purpose, round_number)
+        return Drawn(key_id, key, key)
+
+    def fill(self, clients: Iterable[int]) -> None:
+        """Lets ``round_seconds`` pass on all links that were used and on those of ``clients``."""
+        if self._pools is not None:
+            self._pools.fill(self._config.round_seconds, clients)
+
+    def record(self) -> dict[str, Any]:
+        """Returns the levels of the links, their error rate and their key rate."""
+        found: dict[str, Any] = {}
+        if self._pools is not None:
+            levels = self._pools.levels
+            found["key_pool_bits"] = {str(client): levels[client] for client in sorted(levels)}
+        if self._link is not None:
+            found |= {"link_qber": self._link[1].qber, "link_key_rate": self._link[1].rate}
+        return found
+
+    @property
+    def _filled(self) -> KeyPools:
+        assert self._pools is not None, "begin_round measures the links"
+        return self._pools

@@ -17,6 +17,10 @@ from qfedfm.security.certificates import Files, client_context
 from qfedfm.security.qkd.store import NoKeysError, StoredKey, UsedKeyError
 
 
+class RefusedIdentityError(RequestError):
+    """The key manager does not let this certificate ask for keys of that link (401)."""
+
+
 class KeyManagerClient:
     """One application's connection to its key manager.
 
@@ -37,7 +41,12 @@ class KeyManagerClient:
         self._timeout = timeout
 
     def status(self, slave: str) -> dict[str, Any]:
-        """Returns the status of the link to ``slave``."""
+        """Returns the status of the link to ``slave``.
+
+        Raises:
+            RefusedIdentityError: The certificate's SAE shares no link with the other (401).
+            RunError: The key manager does not answer, or not as it should.
+        """
         return self._ask("GET", f"{quote(slave, safe='')}/status")
 
     def enc_keys(
@@ -64,6 +73,8 @@ class KeyManagerClient:
         body = {"key_IDs": [{"key_ID": key_id} for key_id in key_ids]}
         try:
             return _keys(self._ask("POST", f"{quote(master, safe='')}/dec_keys", body))
+        except RefusedIdentityError:
+            raise
         except RequestError as error:
             raise UsedKeyError(str(error)) from error
 
@@ -93,6 +104,8 @@ class KeyManagerClient:
         sentence = f"the key manager answers {response.status}: {said}"
         if response.status == 503:
             raise NoKeysError(sentence)
+        if response.status == 401:
+            raise RefusedIdentityError(sentence)
         if response.status == 400:
             raise RequestError(sentence)
         raise RunError(sentence)
