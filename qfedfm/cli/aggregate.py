@@ -2,17 +2,114 @@
 
 from __future__ import annotations
 
-import click
+from pathlib import Path
+from typing import Any
 
-from qfedfm.cli.bench import aggregation
+import click
 
 
 @click.group()
 def aggregate() -> None:
-    """Rules that combine the clients' updates."""
+    """Rules that combine the clients' updates, and protocols that reveal only their sum."""
 
 
-aggregate.add_command(aggregation, "bench")
+@aggregate.command("bench")
+@click.option(
+    "--protocol",
+    "chosen",
+    multiple=True,
+    metavar="[LABEL=]OPTIONS",
+    help="A protocol as in security.sum, for example 'fast={kind: masks, bits: 16}'; by default all kinds.",
+)
+@click.option("--clients", default="2,5,10,20", show_default=True, help="Values of K.")
+@click.option("--sizes", default="100,10000,1000000", show_default=True, help="Values of d.")
+@click.option("--clock", type=click.FloatRange(0), default=1e-6, show_default=True, help="Seconds of a shot.")
+@click.option("--most", type=float, default=2e8, show_default=True, help="Largest K*K*d of a point.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), help="Write JSON, CSV, HTML, figures here."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print everything as one JSON object.")
+def bench(
+    chosen: tuple[str, ...],
+    clients: str,
+    sizes: str,
+    clock: float,
+    most: float,
+    seed: int,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Compare sum protocols: error, bytes, keys, shots, seconds, promises, over clients and numbers."""
+    from qfedfm.benchmarks.protocols import compare, protocols
+    from qfedfm.cli.main import print_json
+
+    wanted = dict(_protocol(text) for text in chosen) if chosen else None
+    found = compare(
+        protocols(wanted),
+        _numbers(clients, "--clients", 2),
+        _numbers(sizes, "--sizes", 1),
+        clock=clock,
+        most=most,
+        seed=seed,
+    )
+    if out is not None:
+        from qfedfm.benchmarks.protocols_page import write
+
+        for path in write(found, out):
+            click.echo(str(path), err=True)
+    if as_json:
+        print_json(found)
+        return
+    _print(found)
+
+
+def _print(found: dict[str, Any]) -> None:
+    header = (
+        f"{'protocol':<22}{'K':>4}{'d':>9}{'error':>10}{'up/client':>12}{'key bits':>11}{'shots':>11}{'s':>9}"
+    )
+    click.echo(header)
+    for p in found["points"]:
+        click.echo(
+            f"{p['protocol']:<22}{p['clients']:>4}{p['size']:>9}{p['relative_rmse']:>10.1e}"
+            f"{p['upload_bytes']:>12.0f}{p['key_bits']:>11.0f}{p['shots']:>11}{p['seconds']:>9.3f}"
+        )
+    for row in found["scaling"]:
+        click.echo(f"{row['protocol']:<22}{row['cost']} grows as {row['over']}^{row['exponent']:.2f}")
+    for label, promise in found["promises"].items():
+        click.echo(f"{label}: hidden from {promise['hides_from']}")
+        click.echo(f"{'':<4}a server that cheats {promise['malicious_server']}")
+    for entry in found["left_out"]:
+        click.echo(f"left out: {entry['protocol']}, K={entry['clients']}, d={entry['size']}: {entry['why']}")
+
+
+def _numbers(text: str, option: str, least: int) -> list[int]:
+    from qfedfm.core.errors import RequestError
+
+    try:
+        values = [int(float(part)) for part in text.split(",")]
+    except ValueError:
+        values = []
+    if not values or min(values) < least:
+        raise RequestError(f"{option} is {text!r}; give whole numbers from {least}, separated by commas")
+    return sorted(set(values))
+
+
+def _protocol(text: str) -> tuple[str, dict[str, Any]]:
+    import yaml
+
+    from qfedfm.core.errors import RequestError
+
+    label, mark, options = text.partition("={")
+    try:
+        found = yaml.safe_load("{" + options if mark else text)
+    except yaml.YAMLError:
+        found = None
+    if not isinstance(found, dict):
+        raise RequestError(
+            f"--protocol is {text!r}; write options as in security.sum, {{kind: masks, bits: 16}}"
+        )
+    return (label if mark else text.strip("{}")), found
 
 
 @aggregate.command("list")

@@ -27,6 +27,18 @@ def test_the_quickstart_beats_the_majority_class_by_25_points(tmp_path):
     assert 0 < probability <= 1 and label in run.model().label_names
 
 
+@pytest.mark.slow
+@ignored
+def test_behind_masks_keyed_by_qkd_the_quickstart_is_as_accurate(tmp_path):
+    protocol = {"security.sum": {"kind": "masks", "keys": "qkd", "bits": 24, "threshold": 0.6}}
+    file = ROOT / "experiments/quickstart.yaml"
+    plain = qfedfm.run(qfedfm.load(file, {}), out=tmp_path / "plain").summary
+    masked = qfedfm.run(qfedfm.load(file, protocol), out=tmp_path / "masks").summary
+    assert abs(masked["test_accuracy"] - plain["test_accuracy"]) <= 0.005
+    assert masked["sum_aborted_rounds"] == 0 and masked["sum_relative_rmse"] < 1e-3
+    assert masked["key_bits_used"] == 256 * 45 * masked["rounds"]
+
+
 def sst2(**changes):
     return {
         "data.source": str(SHARED / "sst2/train.tsv"),

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,22 +108,33 @@ def from_bytes(message: bytes, bits: int) -> Words:
 
 
 def add_messages(messages: Sequence[bytes], size: int, bits: int) -> Words:
-    """Returns the sum of the numbers in ``messages`` mod 2^32, shape (d,).
+    """Returns the sum of the numbers in ``messages`` mod 2^b, shape (d,).
 
-    Each chunk is added up over all messages before the next, so that only messages are read from memory.
+    Each chunk is added up over all messages before the next, so that only messages are read from memory, and
+    in the width in which it came: carries of 24-bit numbers are found by comparison.
     """
     total = np.zeros(size, np.uint32)
-    low = [np.frombuffer(message, "<u4" if bits == 32 else "<u2", size) for message in messages]
-    upper = [np.frombuffer(message, np.uint8, size, 2 * size) for message in messages if bits == 24]
-    high = np.empty(CHUNK, np.uint32)
+    if bits != 24:
+        width: type[np.unsignedinteger[Any]] = np.uint32 if bits == 32 else np.uint16
+        whole = [np.frombuffer(message, width, size) for message in messages]
+        for start in range(0, size, CHUNK):
+            part = np.zeros(min(CHUNK, size - start), width)
+            for plane in whole:
+                np.add(part, plane[start : start + CHUNK], out=part)
+            total[start : start + CHUNK] = part
+        return total
+    lows = [np.frombuffer(message, "<u2", size) for message in messages]
+    highs = [np.frombuffer(message, np.uint8, size, 2 * size) for message in messages]
     for start in range(0, size, CHUNK):
-        part = total[start : start + CHUNK]
-        for plane in low:
-            np.add(part, plane[start : start + CHUNK], out=part)
-        if upper:
-            above = high[: len(part)]
-            above[:] = 0
-            for plane in upper:
-                np.add(above, plane[start : start + CHUNK], out=above)
-            part += above << np.uint32(16)
+        count = min(CHUNK, size - start)
+        low, high, carry = np.zeros(count, np.uint16), np.zeros(count, np.uint8), np.empty(count, np.bool_)
+        for lower, upper in zip(lows, highs, strict=True):
+            piece = lower[start : start + CHUNK]
+            np.add(low, piece, out=low)
+            np.less(low, piece, out=carry)
+            np.add(high, upper[start : start + CHUNK], out=high)
+            np.add(high, carry.view(np.uint8), out=high)
+        total[start : start + CHUNK] = high
+        total[start : start + CHUNK] <<= np.uint32(16)
+        total[start : start + CHUNK] |= low
     return total

@@ -1,0 +1,139 @@
+"""The comparison of sum protocols as files: a table (CSV), a page (HTML), the figures (SVG)."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qfedfm.core.files import write_atomic
+from qfedfm.experiment import quantities
+from qfedfm.experiment.report.page import cards, document, figure, heading, section, table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+COSTS = {
+    "upload_bytes": "bytes that a client sends",
+    "key_bits": "key bits of a client",
+    "relative_rmse": "relative error of the mean",
+    "seconds": "seconds of classical computing",
+    "quantum_seconds": "seconds of quantum time, shots times clock",
+}
+
+
+def write(found: Mapping[str, Any], folder: Path) -> list[Path]:
+    """Writes ``protocols.json``, ``.csv``, ``.html`` and a figure for each cost into ``folder``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"protocols.{kind}" for kind in ("json", "csv", "html")]
+    write_atomic(paths[0], json.dumps(found, indent=1) + "\n")
+    write_atomic(paths[1], as_csv(found))
+    drawn = figures(found)
+    for cost, drawing in drawn.items():
+        paths.append(folder / f"{cost}.svg")
+        write_atomic(paths[-1], drawing)
+    write_atomic(paths[2], page(found, drawn))
+    return paths
+
+
+def as_csv(found: Mapping[str, Any]) -> str:
+    """Returns the points, one a line."""
+    text = io.StringIO()
+    rows = list(found["points"])
+    if rows:
+        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    return text.getvalue()
+
+
+def figures(found: Mapping[str, Any]) -> dict[str, str]:
+    """Returns, per cost that is not zero everywhere, an SVG of two panels: over K and over d."""
+    drawn = {}
+    for cost, words in COSTS.items():
+        points = [p for p in found["points"] if p[cost] > 0]
+        if points:
+            drawn[cost] = _svg(_panels(points, cost, words))
+    return drawn
+
+
+def _panels(points: list[dict[str, Any]], cost: str, words: str) -> Figure:
+    from matplotlib.figure import Figure
+
+    drawing = Figure(figsize=(9, 3.6), layout="constrained")
+    panels = drawing.subplots(1, 2, sharey=True)
+    labels = list(dict.fromkeys(p["protocol"] for p in points))
+    for axes, over, fixed in zip(panels, ("clients", "size"), ("size", "clients"), strict=True):
+        for label, mark in zip(labels, "osv^D<>pP*Xh" * len(labels), strict=False):
+            own = [p for p in points if p["protocol"] == label]
+            held = max({p[fixed] for p in own}, key=lambda v: (sum(p[fixed] == v for p in own), v))
+            line = sorted((p[over], p[cost]) for p in own if p[fixed] == held)
+            axes.plot(*zip(*line, strict=True), marker=mark, markersize=4, label=label)
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        if over == "clients":
+            ticks = sorted({p["clients"] for p in points})
+            axes.set_xticks(ticks, [str(tick) for tick in ticks])
+            axes.minorticks_off()
+        axes.set_xlabel({"clients": "clients K", "size": "numbers of an update d"}[over])
+        axes.grid(alpha=0.3)
+    panels[0].set_ylabel(words)
+    panels[1].legend(fontsize=7)
+    return drawing
+
+
+def _svg(drawing: Figure) -> str:
+    text = io.StringIO()
+    drawing.savefig(text, format="svg", metadata={"Date": None})
+    whole = text.getvalue()
+    return whole[whole.index("<svg") :]
+
+
+def page(found: Mapping[str, Any], drawn: Mapping[str, str]) -> str:
+    """Returns the page: promises beside numbers, figures, the fitted scaling."""
+    columns = (
+        ("protocol", "protocol"), ("K", "clients"), ("d", "size"), ("relative error", "relative_rmse"),
+        ("up a client", "upload_bytes"), ("down a client", "download_bytes"), ("key bits", "key_bits"),
+        ("qubits", "qubits"), ("shots", "shots"), ("circuits", "circuits"), ("seconds", "seconds"),
+        ("quantum seconds", "quantum_seconds"), ("may vanish", "survives"),
+    )  # fmt: skip
+    sizes = ("upload_bytes", "download_bytes")
+    rows = [
+        [
+            p[key]
+            if key in ("protocol", "clients", "survives", "qubits", "circuits")
+            else quantities.size(p[key])
+            if key in sizes
+            else f"{p[key]:.3g}"
+            if isinstance(p[key], float)
+            else quantities.count(p[key])
+            for _, key in columns
+        ]
+        for p in found["points"]
+    ]
+    promises = [[label, *words.values()] for label, words in found["promises"].items()]
+    names = ["protocol", *(key.replace("_", " ") for key in next(iter(found["promises"].values()), {}))]
+    fitted = [
+        [row["protocol"], row["cost"].replace("_", " "), row["over"], f"{row['exponent']:.2f}"]
+        for row in found["scaling"]
+    ]
+    left = [[e["protocol"], e["clients"], quantities.count(e["size"]), e["why"]] for e in found["left_out"]]
+    lede = (
+        f"Random updates; seconds as measured, quantum time is shots times {found['clock_seconds']:g} s. "
+        "Protocols with other threat models are not ranked by these numbers alone."
+    )
+    sections = [
+        section("promises", "What each promises", table(names, promises, len(names))),
+        section(
+            "figures",
+            "Cost curves",
+            cards([figure(COSTS[cost], drawing) for cost, drawing in drawn.items()], roomy=True),
+        ),
+        section("numbers", "Numbers", table([name for name, _ in columns], rows)),
+        section("scaling", "Fitted exponents", table(["protocol", "cost", "over", "exponent"], fitted, 3)),
+        section("left", "Left out", table(["protocol", "K", "d", "why"], left, 1) if left else ""),
+    ]
+    return document("Sum protocols · qfedfm", heading("comparison", "Sum protocols", lede), sections)
