@@ -110,7 +110,7 @@ def _ckks(size: int, seconds: float) -> dict[str, Any]:
     protocol = Ckks(decryptors=1)
     summation = protocol.open(Streams(0))
     rng = np.random.default_rng(0)
-    updates = [rng.standard_normal(size, np.float32) / 10 for _ in range(2)]
+    updates = [(rng.standard_normal(size, np.float32) / 10).astype(np.float32) for _ in range(2)]
     job = Job(0, (0, 1), {0: 0.5, 1: 0.5}, size)
 
     def ours() -> None:
