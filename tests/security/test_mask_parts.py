@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from qfedfm.security.summation.masks.integers import CHUNK
 from qfedfm.security.summation.masks.keystream import add_masks, keystream
 from qfedfm.security.summation.masks.shamir import PRIME, reconstruct, share
 
@@ -25,7 +26,7 @@ def test_every_bit_of_a_key_counts():
     assert len(masks) == 257
 
 
-@pytest.mark.parametrize("size", [1, 5, (1 << 15) - 1, 1 << 15, (1 << 16) + 3])
+@pytest.mark.parametrize("size", [1, 5, CHUNK - 1, CHUNK, 2 * CHUNK + 3])
 def test_masks_cancel_whatever_the_length(size):
     words = np.arange(size, dtype=np.uint32)
     keys = [(bytes([k]) * 32, 1) for k in range(3)]

@@ -22,7 +22,7 @@ from qfedfm.security.summation.protocol import check_finite
 
 Words = NDArray[np.uint32]
 BITS = (16, 24, 32)
-CHUNK = 1 << 15
+CHUNK = 1 << 16
 """Numbers that are worked on at a time: they stay in the nearest caches."""
 
 
