@@ -16,6 +16,7 @@ import scipy.fft
 
 from qfedfm.benchmarks.peers.plain_cascade import plain_cascade
 from qfedfm.core.random import Streams
+from qfedfm.security.qkd.link.carryless_kernel import supported
 from qfedfm.security.qkd.link.cascade import reconcile
 from qfedfm.security.qkd.link.outcome import Key
 from qfedfm.security.qkd.link.pulses import send_pulses
@@ -86,17 +87,19 @@ def _amplification(repeats: int) -> dict[str, Any]:
         1_000_000,
         {"what": "keys of 10^6 bits, one seed for a session of 4", "peer": "one rfft per key"},
     )
-    result: dict[str, Any] = dict(found)
+    result: dict[str, Any] = {**found, "carryless_multiplication": supported()}
     for share in (0.3, 0.5):
         outputs = int(bits * share)
         seed = random_bits(bits + outputs - 1)
         keys = Streams(0)("amplification").integers(0, 2, (4, bits), dtype=np.uint8)
-        member = ToeplitzHash(seed, bits, outputs)
+        member, fourier = (ToeplitzHash(seed, bits, outputs, method) for method in ("auto", "fourier"))
         ours = keys.size / _seconds(lambda m=member, k=keys: m(k), repeats) / 1e6  # type: ignore[misc]
+        other = keys.size / _seconds(lambda m=fourier, k=keys: m(k), repeats) / 1e6  # type: ignore[misc]
         peer = bits / _seconds(lambda s=seed, k=keys, o=outputs: _one_transform(s, k[0], o), repeats) / 1e6  # type: ignore[misc]
         name = f"to_{round(100 * share)}_percent"
         result |= {f"{name}_mbit_per_second": ours, f"{name}_peer": peer, f"{name}_ratio": ours / peer}
-        result[f"{name}_rounding_error"] = member.rounding_error
+        result |= {f"{name}_fourier": other, f"{name}_fourier_ratio": other / peer}
+        result[f"{name}_fourier_rounding_error"] = fourier.rounding_error
     return result
 
 

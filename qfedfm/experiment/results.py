@@ -106,6 +106,14 @@ class Run:
             f"  {size(found['upload_bytes'])} up, {size(found['download_bytes'])} down, "
             f"{found['refused_updates']} updates refused",
         ]
+        if "channel_bytes" in found:
+            channel = self.experiment.security.channel
+            lines.append(
+                f"  sealed by {channel.kind} with {channel.cipher}: "
+                f"{count(found['key_bits_used'])} key bits drawn, "
+                f"{duration(found['key_wait_seconds'])} of simulated waiting, "
+                f"{size(found['channel_bytes'])} more to send"
+            )
         if "residual_bytes" in found:
             dense = found["residual_dense_modules"]
             whole = f", {dense} modules whole (adapter/base_weights.safetensors)" if dense else ""

@@ -9,6 +9,7 @@ import yaml
 
 import qfedfm
 from qfedfm.cli.main import invoke
+from qfedfm.experiment.quantities import count
 
 BASE = {
     "name": "sealed",
@@ -70,6 +71,9 @@ def test_the_model_is_that_of_a_run_without_a_channel(channel, plain, tmp_path):
         assert line["key_bits_used"] == expected.get((channel["kind"], channel.get("cipher", "aes-gcm")), 0)
         assert line["upload_bytes"] == bare["upload_bytes"]
     assert ('id="channel"' in (found.folder / "report.html").read_text()) is True
+    bits = count(found.summary["key_bits_used"])
+    said = f"sealed by {channel['kind']} with {channel.get('cipher', 'aes-gcm')}: {bits} key bits drawn"
+    assert said in found.describe() and "sealed by" not in plain.describe()
 
 
 def test_a_run_without_a_channel_says_nothing_about_keys(plain):
