@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import numpy as np
-import scipy.sparse
 from pydantic import Field
 
 from qfedfm.core.errors import RequestError
@@ -41,6 +40,7 @@ class Annealing(Solver):
         try:
             from dimod import BQM
             from dwave.samplers import SimulatedAnnealingSampler
+            from scipy import sparse
         except ImportError as error:
             raise RequestError(
                 "solver annealing needs the package dwave-samplers: pip install 'qfedfm[annealing]'"
@@ -52,7 +52,7 @@ class Annealing(Solver):
         for strength in strengths:
             free = penalised(problem, strength)
             reads = -(-self.reads // len(strengths))
-            upper = scipy.sparse.coo_array(scipy.sparse.triu(free.pairs, 1))
+            upper = sparse.coo_array(sparse.triu(free.pairs, 1))
             rows, columns = upper.coords
             model = BQM.from_numpy_vectors(free.linear, (rows, columns, upper.data), free.offset, "BINARY")
             sampled = SimulatedAnnealingSampler().sample(

@@ -10,7 +10,6 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.sparse
 from numpy.typing import ArrayLike, NDArray
 
 from qfedfm.core.errors import RequestError
@@ -21,7 +20,7 @@ Values = NDArray[np.float64]
 
 def is_sparse(matrix: Any) -> bool:
     """Whether this is a matrix or array of ``scipy.sparse``."""
-    return bool(scipy.sparse.issparse(matrix))
+    return hasattr(matrix, "tocsr")
 
 
 def dense(matrix: Any) -> Values:
@@ -108,6 +107,8 @@ class Qubo:
             offset: The constant.
             constraints: As in the class.
         """
+        from scipy import sparse
+
         h = np.asarray(fields, float)
         J = couplings if is_sparse(couplings) else np.asarray(couplings, float)
         if J.shape != (len(h), len(h)) or np.any(J.diagonal() != 0) or abs(J - J.T).max() > 0:
@@ -117,7 +118,7 @@ class Qubo:
             )
         sums = np.asarray(J.sum(axis=0)).reshape(-1)
         linear = -2.0 * h - 2.0 * sums
-        diagonal: Any = scipy.sparse.diags_array(linear) if is_sparse(J) else np.diag(linear)
+        diagonal: Any = sparse.diags_array(linear) if is_sparse(J) else np.diag(linear)
         return cls(2.0 * J + diagonal, offset + float(h.sum() + sums.sum() / 2), constraints)
 
     def with_cardinality(self, ones: int) -> Qubo:
@@ -139,7 +140,9 @@ class Qubo:
         """``Q + Qᵀ`` with zero diagonal, shape (n, n): what two ones cost together; dense or CSR."""
         if is_sparse(self.matrix):
             total: Any = self.matrix.astype(float) + self.matrix.astype(float).T
-            rest = scipy.sparse.csr_array(total)
+            from scipy import sparse
+
+            rest = sparse.csr_array(total)
             rest.setdiag(0.0)
             rest.eliminate_zeros()
             return rest

@@ -11,8 +11,6 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import numpy as np
-import scipy.optimize
-import scipy.sparse
 from pydantic import Field
 
 from qfedfm.circuits import Circuit, family
@@ -52,6 +50,8 @@ class Qaoa(Solver):
         Raises:
             RequestError: More qubits than are simulated, slack variables included.
         """
+        from scipy.optimize import minimize
+
         strength = self.penalty
         if strength is None and problem.constraints:
             strength = sufficient_strength(problem) / 4
@@ -68,7 +68,7 @@ class Qaoa(Solver):
         starts += [rng.uniform(-np.pi, np.pi, 2 * self.layers) for _ in range(self.starts - 1)]
         best, circuits = None, 0
         for start in starts:
-            found = scipy.optimize.minimize(
+            found = minimize(
                 _negative_cut,
                 start,
                 args=(circuit,),
@@ -90,8 +90,10 @@ def circuit_of(problem: Qubo, layers: int) -> Circuit | None:
 
     Coefficients are divided by the largest, so that angles are of order one.
     """
+    from scipy import sparse
+
     fields, couplings, _ = problem.ising()
-    upper = scipy.sparse.coo_array(scipy.sparse.triu(couplings, 1))
+    upper = sparse.coo_array(sparse.triu(couplings, 1))
     scale = max(float(np.abs(fields).max()), float(np.abs(upper.data).max(initial=0.0)))
     if scale == 0.0:
         return None
