@@ -27,8 +27,9 @@ from qfedfm.security.summation.protocol import (
     SumServer,
     run_sum,
 )
+from qfedfm.security.summation.qft_sum import QftSum
 
-SumConfig = Annotated[Plain | Masks | Ckks | GhzPhase, Field(discriminator="kind")]
+SumConfig = Annotated[Plain | Masks | Ckks | GhzPhase | QftSum, Field(discriminator="kind")]
 
 __all__ = [
     "Ckks",
@@ -38,6 +39,7 @@ __all__ = [
     "Masks",
     "Plain",
     "Promise",
+    "QftSum",
     "Sum",
     "SumAbortedError",
     "SumClient",

@@ -141,6 +141,6 @@ def _cached_draw(digest: int) -> Callable[..., Any]:
 
 
 #: ``draw(n, p, keys, logs, out)``: fills ``out``, shape (m,) int64, with binomial numbers of ``n`` trials
-#: (int64) and chances ``p``, shape (m,), in [0, 1]. ``keys``, shape (2,) uint64: never the same twice. ``logs``,
-#: shape (n + 1,): ``log(k! (n - k)!)`` for each k.
+#: (int64) and chances ``p``, shape (m,), in [0, 1]. ``keys``, shape (2,) uint64: never the same twice.
+#: ``logs``, shape (n + 1,): ``log(k! (n - k)!)`` for each k.
 draw = _cached_draw(digest(__file__))
