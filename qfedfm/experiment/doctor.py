@@ -29,6 +29,7 @@ _EXTRAS = {
     "tensorboard": "tensorboard",
     "notebooks": "nbclient",
     "hub": "datasets",
+    "annealing": "dwave",
 }
 
 

@@ -115,3 +115,15 @@ def test_qaoa_takes_a_weighted_graph_of_ones_own() -> None:
     for edges in ([[0, 3]], [[1, 1]], [[0, 1, 0.0]], [[0]], [[0, 1, math.inf]], [[0.5, 1]]):
         with pytest.raises(RequestError, match="edges of circuit qaoa"):
             family("qaoa", qubits=3, layers=1, edges=edges)
+
+
+def test_a_field_of_qaoa_is_an_edge_to_a_vertex_that_stays_0() -> None:
+    circuit = family("qaoa", qubits=1, layers=1, fields=[0.8])
+    gamma, beta = 0.7, -0.4  # RX(beta) RZ(0.8 gamma) |+>: <Z> = sin(0.8 gamma) sin(beta)
+    expected = 0.4 * (1 - math.sin(0.8 * gamma) * math.sin(beta))
+    assert float(run(circuit, [], [gamma, beta])) == pytest.approx(expected)
+    both = family("qaoa", qubits=2, layers=2, edges=[(0, 1, 0.5)], fields=[0.0, -1.5])
+    assert float(run(both, [], [0.0] * 4)) == pytest.approx((0.5 - 1.5) / 2)
+    for fields in ([1.0], [1.0, math.nan]):
+        with pytest.raises(RequestError, match="fields of circuit qaoa"):
+            family("qaoa", qubits=2, layers=1, fields=fields)

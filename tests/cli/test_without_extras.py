@@ -19,7 +19,7 @@ device: cpu
 """
 BLOCKED = (
     "pennylane pennylane_lightning qiskit qiskit_aer qiskit_ibm_runtime flwr ray tenseal tensorboard "
-    "datasets fastapi uvicorn nbclient ipykernel jax"
+    "datasets fastapi uvicorn nbclient ipykernel jax dimod dwave"
 ).split()
 RUN = """
 import sys

@@ -12,6 +12,7 @@ from typing import Annotated
 from pydantic import Field
 
 from qfedfm.security.summation.ckks import Ckks
+from qfedfm.security.summation.ghz_phase import GhzPhase
 from qfedfm.security.summation.masks import Masks
 from qfedfm.security.summation.plain import Plain
 from qfedfm.security.summation.protocol import (
@@ -26,16 +27,19 @@ from qfedfm.security.summation.protocol import (
     SumServer,
     run_sum,
 )
+from qfedfm.security.summation.qft_sum import QftSum
 
-SumConfig = Annotated[Plain | Masks | Ckks, Field(discriminator="kind")]
+SumConfig = Annotated[Plain | Masks | Ckks | GhzPhase | QftSum, Field(discriminator="kind")]
 
 __all__ = [
     "Ckks",
     "Cost",
+    "GhzPhase",
     "Job",
     "Masks",
     "Plain",
     "Promise",
+    "QftSum",
     "Sum",
     "SumAbortedError",
     "SumClient",
