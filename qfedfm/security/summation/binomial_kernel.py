@@ -19,7 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from qfedfm.security.qkd.link.compiled import TO_UNIT, cached, compiled, digest
+from qfedfm.core.compiled import cached, compiled, digest
+from qfedfm.security.qkd.link.compiled import TO_UNIT
 
 #: Expected successes below which the search is used: the rejection method needs 10.
 FEW = 10.0
