@@ -14,7 +14,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     import torch
@@ -22,13 +22,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Layout:
-    """The names and shapes of float32 tensors in one vector, in order.
+    """The names and shapes of tensors of one type in one vector, in order.
 
     Args:
         entries: ``(name, shape)`` pairs; names are unique.
+        dtype: ``F32`` (float32) or ``F64`` (float64).
     """
 
     entries: tuple[tuple[str, tuple[int, ...]], ...]
+    dtype: Literal["F32", "F64"] = "F32"
 
     @staticmethod
     def of(tensors: Mapping[str, torch.Tensor]) -> Layout:
@@ -58,7 +60,7 @@ class Layout:
     @cached_property
     def schema(self) -> str:
         """The hash of names, shapes and dtype, 16 hexadecimal digits."""
-        text = json.dumps([[name, list(shape), "F32"] for name, shape in self.entries])
+        text = json.dumps([[name, list(shape), self.dtype] for name, shape in self.entries])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def flatten(self, tensors: Mapping[str, torch.Tensor]) -> torch.Tensor:

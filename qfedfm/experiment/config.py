@@ -15,6 +15,8 @@ from qfedfm.federation.config import ClientConfig, FederationConfig
 from qfedfm.federation.stages import StageConfig
 from qfedfm.models import ModelConfig
 from qfedfm.models.adapters import LoraConfig
+from qfedfm.models.heads import CIRCUITS, TRAINED_CIRCUITS
+from qfedfm.optim.circuits.options import CircuitOptimizerConfig
 from qfedfm.security.config import SecurityConfig
 
 RESULTS_VERSION = 3
@@ -72,6 +74,23 @@ class Experiment(Config):
             raise RequestError(
                 f"federation.cohort is {cohort} but data.partition.clients is {clients}; "
                 "a cohort can be at most all clients"
+            )
+        optimizer, head = self.client.optimizer, self.model.head
+        if isinstance(optimizer, CircuitOptimizerConfig) and head.kind not in TRAINED_CIRCUITS:
+            raise RequestError(
+                f"client.optimizer {optimizer.kind} trains the weights of a circuit, and model.head "
+                f"{head.kind} trains none; use model.head {{kind: quantum}}, or an ordinary optimizer"
+            )
+        method = self.client.algorithm
+        if method.needs_circuit and head.kind not in TRAINED_CIRCUITS:
+            raise RequestError(
+                f"client.algorithm {method.kind} works on the weights of a circuit, and model.head "
+                f"{head.kind} trains none; use model.head {{kind: quantum}}, or client.algorithm sgd"
+            )
+        if getattr(method, "shots", None) is not None and head.kind not in CIRCUITS:
+            raise RequestError(
+                f"client.algorithm.shots measures a circuit, and model.head {head.kind} has none; "
+                "leave it out"
             )
         protocol = self.security.sum
         check(

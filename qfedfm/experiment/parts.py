@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from qfedfm.federation.plan import Plan
     from qfedfm.federation.store import ClientStore
     from qfedfm.models import Model
+    from qfedfm.models.adapted import AdaptedModel
+    from qfedfm.models.frozen import FrozenModel
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,19 @@ def make_plan(experiment: Experiment, data: FederatedData) -> Plan:
     )
     plan.protocol.check(plan.cohort_size(len(data.clients)))
     return plan
+
+
+def seeded(experiment: Experiment, model: FrozenModel | AdaptedModel, streams: Streams) -> Model:
+    """Returns the model, or for a seeded method the model of coefficients around it."""
+    from qfedfm.federation.algorithms import FedKSeed
+
+    method = experiment.client.algorithm
+    if not isinstance(method, FedKSeed):
+        return model
+    from qfedfm.core.seeds import SeedPool
+    from qfedfm.models.seeded import SeededModel
+
+    return SeededModel(model, SeedPool(streams.key("seed pool"), method.pool))
 
 
 def make_engine(experiment: Experiment, data: FederatedData, model: Model, store: ClientStore) -> LocalEngine:

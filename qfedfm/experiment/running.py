@@ -19,7 +19,7 @@ from qfedfm.core.random import Streams
 from qfedfm.experiment.config import RESULTS_VERSION, Experiment
 from qfedfm.experiment.folder import RunFolder
 from qfedfm.experiment.identity import backbone_hash, run_identity
-from qfedfm.experiment.parts import Parts, make_engine, make_plan
+from qfedfm.experiment.parts import Parts, make_engine, make_plan, seeded
 from qfedfm.experiment.progress import Progress, SilentProgress
 from qfedfm.experiment.rounds import run_rounds
 from qfedfm.experiment.summary import clients_table, finish
@@ -106,7 +106,7 @@ def run_experiment(
         if _ready(folder, run_id, resume=resume, force=force):
             return folder.path
         show.phase("building the model")
-        model = models.build(
+        built = models.build(
             experiment.model,
             data,
             max_length=experiment.data.max_length,
@@ -114,6 +114,7 @@ def run_experiment(
             streams=streams.at("model"),
             progress=_encoding(show),
         )
+        model = seeded(experiment, built, streams)
         show.note(_where(experiment, device, circuit=model.circuit is not None))
         _begin(folder, experiment, data, run_id, device)
         stack.enter_context(_log_file(folder.path / "log.txt"))

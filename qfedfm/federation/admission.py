@@ -139,13 +139,14 @@ def _check_metrics(reply: Update) -> None:
 
 
 def _vector(tensors: Mapping[str, Tensor], layout: Layout, group: str) -> Tensor:
-    """Returns the float32 vector of ``tensors`` if they are exactly what ``layout`` says."""
+    """Returns the vector of ``tensors`` if they are exactly what ``layout`` says."""
     import torch
 
+    dtype = torch.float64 if layout.dtype == "F64" else torch.float32
     if isinstance(tensors, FlatTensors) and tensors.layout == layout:
         vector = tensors.vector
-        if vector.dtype != torch.float32 or vector.dim() != 1:
-            raise UpdateRefusedError(f"{group} has dtype {vector.dtype}, expected torch.float32")
+        if vector.dtype != dtype or vector.dim() != 1:
+            raise UpdateRefusedError(f"{group} has dtype {vector.dtype}, expected {dtype}")
         return vector
     for name in tensors:
         if name not in layout.slices:
@@ -159,9 +160,9 @@ def _vector(tensors: Mapping[str, Tensor], layout: Layout, group: str) -> Tensor
             raise UpdateRefusedError(
                 f"{group} tensor {name!r} has shape {tuple(tensors[name].shape)}, expected {shape}"
             )
-        if tensors[name].dtype != torch.float32:
+        if tensors[name].dtype != dtype:
             raise UpdateRefusedError(
-                f"{group} tensor {name!r} has dtype {tensors[name].dtype}, expected torch.float32"
+                f"{group} tensor {name!r} has dtype {tensors[name].dtype}, expected {dtype}"
             )
     return layout.flatten(tensors)
 

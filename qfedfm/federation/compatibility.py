@@ -57,6 +57,7 @@ def check(
     _personal(federation, client, aggregation)
     _coordinates(federation, client, aggregation, stages)
     _stages(stages)
+    _seeded(client, aggregation, stages)
     if reveals == "sum":
         _sum_only(federation, client, aggregation, stages)
 
@@ -77,6 +78,18 @@ def _rule(rule: AggregationConfig, adapter: Adapter | None, federation: Federati
             f"aggregation.kind soup averages once at the end, but federation.rounds is {federation.rounds}; "
             "set it to 1 and raise client.epochs or client.steps"
         )
+
+
+def _seeded(client: ClientConfig, rule: AggregationConfig, stages: Sequence[Stage]) -> None:
+    if not client.algorithm.seeded:
+        return
+    name = f"client.algorithm {client.algorithm.kind} sends coefficients of its directions"
+    if rule.kind != "fedavg" or rule.angles != "plain" or rule.projection != "plain":
+        raise RequestError(f"{name}, of which only means are defined; set aggregation to {{kind: fedavg}}")
+    if stages:
+        raise RequestError(f"{name} and packs them itself; leave stages out")
+    if client.keep_optimizer_state or client.ranks is not None:
+        raise RequestError(f"{name}; leave client.keep_optimizer_state and client.ranks out")
 
 
 def _ranks(client: ClientConfig, rule: AggregationConfig, adapter: Adapter | None) -> None:
@@ -133,6 +146,11 @@ def _coordinates(
         raise RequestError(
             f"client.algorithm {algorithm.kind} is defined for the plain mean over clients; set "
             "aggregation.weighting to uniform"
+        )
+    if algorithm.kind == "metric_average" and rule.angles != "plain":
+        raise RequestError(
+            "client.algorithm metric_average weighs differences of circuit weights, and aggregation.angles "
+            f"{rule.angles} averages directions; set it to plain"
         )
     if algorithm.rescales and (rule.needs_individuals or not rule.fixed_coordinates):
         raise RequestError(
@@ -200,6 +218,11 @@ def _sum_only(
             f"aggregation.kind {rule.kind} needs each client's update, but security.sum reveals only "
             "their sum; use fedavg, fedit, ffa_lora, rolora or fedsvd (without circular angles or aligned "
             "projections), or leave security.sum out"
+        )
+    if client.algorithm.seeded:
+        raise RequestError(
+            f"client.algorithm {client.algorithm.kind} packs its few numbers itself, and security.sum "
+            "adds whole differences; leave security.sum out"
         )
     if client.algorithm.rescales:
         raise RequestError(

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from qfedfm.core.config import Config
-from qfedfm.core.errors import NotBuiltError
+from qfedfm.core.errors import NotBuiltError, RequestError
 from qfedfm.federation.algorithms import AlgorithmConfig, PlainTraining
 from qfedfm.federation.sampling import SamplerConfig, UniformSampler
 from qfedfm.optim.client import AdamWConfig, OptimizerConfig
@@ -70,7 +70,7 @@ class ClientConfig(Config):
         epochs: Passes over its own data; ignored where ``steps`` is given.
         steps: Exactly so many steps instead of epochs (the data is passed over as often as needed).
         batch_size: Examples a step.
-        optimizer: A torch optimizer.
+        optimizer: A torch optimizer, or one of circuit weights with an ordinary one for the ``rest``.
         algorithm: What the method does differently from plain training.
         schedule: How the learning rate falls over the rounds.
         logit_adjustment: Strength tau of the correction for label skew: a client's loss is the
@@ -101,6 +101,16 @@ class ClientConfig(Config):
         self.algorithm.check(
             self.optimizer, constant_rate=self.schedule == "constant", clipped=self.clip_norm is not None
         )
+        if self.algorithm.one_step and self.steps != 1:
+            raise RequestError(
+                f"client.algorithm {self.algorithm.kind} takes one step a round, at the global model; set "
+                "client.steps to 1"
+            )
+        if self.optimizer.kind == "rotosolve" and self.algorithm.corrects:
+            raise RequestError(
+                f"client.algorithm {self.algorithm.kind} corrects gradients, and client.optimizer rotosolve "
+                "uses none; use client.algorithm {kind: sgd}, or another optimizer"
+            )
         return self
 
     def rate_scale(self, round_number: int, rounds: int) -> float:

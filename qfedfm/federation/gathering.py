@@ -90,7 +90,7 @@ def gather(
     admitted, refused = admit(
         unpacked,
         layout=engine.layout,
-        auxiliary=plan.auxiliary_layout(engine.layout.size),
+        auxiliary=plan.auxiliary_layout(engine.layout),
         round_number=broadcast.round,
         cohort=cohort,
         expected=travel.up,
@@ -118,7 +118,8 @@ def _unpack(
             good.append(reply)  # refused when it is admitted
             continue
         try:
-            good.append(unpack(plan.stages, reply, travel.up(reply.client)))
+            layout = travel.up(reply.client)
+            good.append(unpack(plan.stages, plan.client.algorithm.unpack(reply, layout), layout))
         except UpdateRefusedError as error:
             broken.append((reply.client, str(error)))
     return good, broken
@@ -189,7 +190,7 @@ def _row(
     import torch
 
     device = broadcast.model.device
-    auxiliary = plan.auxiliary_layout(engine.layout.size)
+    auxiliary = plan.auxiliary_layout(engine.layout)
     if total is None:
         empty = torch.zeros(0, engine.layout.size, device=device)
         return Cohort((), empty, (), engine.layout, dict(auxiliary.view(torch.zeros(0, auxiliary.size))))

@@ -84,9 +84,9 @@ class Plan:
             raise RequestError(f"federation.cohort is {cohort} but there are only {clients} clients")
         return clients if cohort is None else cohort
 
-    def auxiliary_layout(self, size: int) -> Layout:
+    def auxiliary_layout(self, layout: Layout) -> Layout:
         """Returns the names and shapes of what the algorithm sends beside the difference."""
-        return Layout(self.client.algorithm.auxiliary_shapes(size))
+        return Layout(self.client.algorithm.auxiliary_shapes(layout))
 
     def initial_state(self, model: Tensor, rng: Streams) -> State:
         """Returns the state before the first round, from the initial model (d,)."""

@@ -17,6 +17,7 @@ from qfedfm.federation.faults import draw_faults
 from qfedfm.federation.gathering import gather
 from qfedfm.federation.messages import Broadcast, ByteCounter
 from qfedfm.federation.plan import Plan
+from qfedfm.federation.sampling import BalancedSampler
 from qfedfm.federation.state import RoundRecord, State
 from qfedfm.federation.travel import Travel
 
@@ -50,9 +51,12 @@ def run_round(
     """
     rng = state.rng.at("round", state.round)
     federation = plan.federation
-    cohort = federation.sampler.sample(
-        engine.sizes, plan.cohort_size(len(engine.sizes)), state.round, rng("cohort")
-    )
+    chosen = engine.sizes, plan.cohort_size(len(engine.sizes)), state.round, rng("cohort")
+    sampler = federation.sampler
+    if isinstance(sampler, BalancedSampler):
+        cohort = sampler.sample(*chosen, engine.class_counts)
+    else:
+        cohort = sampler.sample(*chosen)
     faults = draw_faults(federation.faults, cohort, rng("faults"))
     method = plan.client.algorithm
     ranks = plan.ranks(state, cohort)

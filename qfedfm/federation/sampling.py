@@ -55,4 +55,52 @@ class CyclicSampler(Config):
         return sorted((first + i) % len(sizes) for i in range(cohort))
 
 
-SamplerConfig = Annotated[UniformSampler | BySizeSampler | CyclicSampler, Field(discriminator="kind")]
+class BalancedSampler(Config):
+    """Of some clients drawn uniformly, those whose joint class frequencies are nearest to everybody's.
+
+    A QUBO (:mod:`qfedfm.optim.decisions.clients`); the clients disclose their class counts to the server.
+
+    Args:
+        candidates: Clients drawn for each place in the cohort; 1 is the uniform choice.
+        solver: What solves the QUBO, with its default options.
+    """
+
+    kind: Literal["balanced"] = "balanced"
+    candidates: Annotated[float, Field(ge=1)] = 3.0
+    solver: Literal["exact", "greedy", "swap", "tabu", "annealing", "quantum_annealing", "bifurcation"] = (
+        "swap"
+    )
+
+    def sample(
+        self,
+        sizes: np.ndarray,
+        cohort: int,
+        round_number: int,
+        rng: np.random.Generator,
+        counts: np.ndarray | None = None,
+    ) -> list[int]:
+        """Returns ``cohort`` distinct clients, ascending.
+
+        Args:
+            sizes: Training examples per client, shape (N,).
+            cohort: How many to choose.
+            round_number: The round, from 0.
+            rng: The round's stream.
+            counts: Examples of each class per client, shape (N, C).
+        """
+        from pydantic import TypeAdapter
+
+        from qfedfm.optim.decisions import choose_clients
+        from qfedfm.optim.qubo import QuboSolver, Solver
+
+        assert counts is not None
+        drawn = min(len(sizes), max(cohort, round(self.candidates * cohort)))
+        pool = np.sort(rng.choice(len(sizes), size=drawn, replace=False))
+        solver: Solver = TypeAdapter(QuboSolver).validate_python({"kind": self.solver})
+        found = choose_clients(counts[pool], cohort, solver, rng, counts.sum(axis=0) / counts.sum())
+        return [int(pool[place]) for place in found.chosen]
+
+
+SamplerConfig = Annotated[
+    UniformSampler | BySizeSampler | CyclicSampler | BalancedSampler, Field(discriminator="kind")
+]

@@ -4,15 +4,15 @@ Shapes: K = clients trained together, A = clients still active, S = steps, B = b
 d = number of trainable scalars.
 
 Clients whose model has a client axis share every call: each tensor carries a leading axis K, the
-losses are summed over clients, and as every optimizer acts on each number by itself, each client's
-trajectory is the one it would have alone (up to the rounding of batched matrix products). Clients are
-ordered by their number of steps, so those who have finished leave from the end.
+losses are summed over clients, and as every optimizer acts on each number, or each client, by itself, each
+client's trajectory is the one it would have alone (up to the rounding of batched matrix products).
+Clients are ordered by their number of steps, so those who have finished leave from the end.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -22,11 +22,14 @@ from qfedfm.core.metrics import Metrics
 from qfedfm.core.random import Streams
 from qfedfm.core.tensors import FlatTensors, Layout
 from qfedfm.federation.config import ClientConfig
-from qfedfm.optim.client import make_optimizer
+from qfedfm.federation.optimizer_state import kept_state, restore_state, shrink
+from qfedfm.optim.client import make_optimizers
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+
+    from qfedfm.optim.circuits.landscape import CircuitView, Landscape
 
 POOL_BATCHES = 8
 Loss = Callable[["Tensor", "Tensor"], "Tensor"]
@@ -56,6 +59,9 @@ class Trainable(Protocol):
     def logits(self, leaves: dict[str, Tensor], index: Tensor) -> Tensor:
         """Returns (K, B, C) logits of the samples ``index`` (K, B)."""
 
+    def circuit_view(self, leaves: dict[str, Tensor], index: Tensor) -> CircuitView:
+        """Returns the head's circuit on the samples ``index`` (K, B), for optimizers of its weights."""
+
     def reseed(self, generator: torch.Generator) -> None:
         """Gives the model the generator of its dropout for one client's training."""
 
@@ -73,6 +79,7 @@ class Trained:
         metrics: Per client, loss and accuracy summed over the examples it saw.
         optimizer: Per client, the optimizer's tensors when they are kept, else empty.
         local: What the algorithm's ``begin`` returned, as training left it, each (d,) or (K, d).
+        measured: What the algorithm measured of the trained clients, each with a leading axis K.
     """
 
     delta_KD: Tensor
@@ -80,6 +87,7 @@ class Trained:
     metrics: list[Metrics]
     optimizer: list[dict[str, Tensor]]
     local: dict[str, Tensor]
+    measured: dict[str, Tensor] = field(default_factory=dict)
 
 
 def plan_batches(
@@ -153,7 +161,7 @@ def train_clients(
 
     order = sorted(range(len(batches)), key=lambda k: -len(batches[k]))
     steps = [len(batches[k]) for k in order]
-    index_KSB, mask_KSB = _pack([batches[k] for k in order], model.client_axis)
+    index_KSB, mask_KSB = pack_batches([batches[k] for k in order])
     device = labels.device
     index, mask = torch.from_numpy(index_KSB).to(device), torch.from_numpy(mask_KSB).to(device)
     if not model.client_axis:
@@ -166,12 +174,11 @@ def train_clients(
     leaves = model.leaves(first.expand(len(order), -1))
     for name in unmoved:
         leaves[name].requires_grad_(False)
-    optimizer = make_optimizer(
-        config.optimizer, [leaf for leaf in leaves.values() if leaf.requires_grad], rate_scale
-    )
-    measure = loss or _cross_entropy
+    optimizers, circuit = make_optimizers(config.optimizer, leaves, rate_scale)
+    generators = [streams[k].torch("circuit") for k in order] if circuit is not None else []
+    measure = loss or cross_entropy
     if optimizer_state is not None and optimizer_state[0] is not None:
-        _restore(optimizer, leaves, optimizer_state[0])
+        restore_state(optimizers, leaves, optimizer_state[0])
     prior: Tensor | None = None
     sums = torch.zeros(2, len(order), device=device)
     done: list[Tensor] = []
@@ -180,7 +187,7 @@ def train_clients(
         still = sum(1 for count in steps[:active] if count > step)
         if still < active:
             done.insert(0, model.gather(leaves)[still:])
-            leaves, active = _shrink(optimizer, leaves, still), still
+            leaves, active = shrink(optimizers, leaves, still), still
         part = mask[:active, step]
         counts = part.sum(1)
         width = int(part.shape[1]) if model.client_axis else int(counts[0])
@@ -190,17 +197,25 @@ def train_clients(
         scored = logits
         if config.logit_adjustment:
             if prior is None:
-                prior = _log_prior(labels, [held[k] for k in order], logits.shape[-1])
-            scored = logits + config.logit_adjustment * prior[:active].unsqueeze(1)
+                prior = config.logit_adjustment * log_prior(
+                    labels, [held[k] for k in order], logits.shape[-1]
+                )
+            scored = logits + prior[:active].unsqueeze(1)
         losses = measure(scored.flatten(0, 1), target.flatten()).view_as(part)
         loss_K = (losses * part).sum(1)
-        optimizer.zero_grad(set_to_none=True)
+        for optimizer in optimizers:
+            optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward((loss_K / counts).sum())
+        if circuit is not None:
+            circuit.observe(
+                _landscape(model, leaves, chosen, target, part, measure, prior, generators[:active])
+            )
         if local:
             config.algorithm.correct(leaves, _views(local, model.layout, active, model.client_axis))
         if config.clip_norm is not None:
             _clip(leaves, config.clip_norm, model.client_axis)
-        optimizer.step()
+        for optimizer in optimizers:
+            optimizer.step()
         if local:
             with torch.no_grad():
                 views = _views(local, model.layout, active, model.client_axis)
@@ -214,7 +229,15 @@ def train_clients(
     back[rows] = torch.arange(len(order), device=device)
     kept: list[dict[str, Tensor]] = [{} for _ in order]
     if config.keep_optimizer_state:
-        kept[0] = _kept(optimizer, leaves)
+        kept[0] = kept_state(optimizers, leaves)
+    measured: dict[str, Tensor] = {}
+    if config.algorithm.measures:
+        width = int(mask.shape[2]) if model.client_axis else int(mask[0, 0].sum())
+        chosen, part = index[:, 0, :width], mask[:, 0, :width]
+        scene = _landscape(
+            model, model.leaves(vectors), chosen, labels[chosen], part, measure, prior, generators
+        )
+        measured = {name: rows[back] for name, rows in config.algorithm.measure(scene).items()}
     totals = sums.T.tolist()
     seen = [float(sum(len(batch) for batch in batches[k])) for k in range(len(order))]
     where = back.tolist()
@@ -227,6 +250,7 @@ def train_clients(
         ],
         optimizer=kept,
         local={name: tensor[back] if tensor.dim() == 2 else tensor for name, tensor in local.items()},
+        measured=measured,
     )
 
 
@@ -234,13 +258,14 @@ def _in_order(vector: Tensor, rows: Tensor) -> Tensor:
     return vector if vector.dim() == 1 else vector[rows]
 
 
-def _cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    """Returns the cross-entropy of each sample, (n,), from logits (n, C) and classes (n,)."""
     import torch
 
     return torch.nn.functional.cross_entropy(logits, target, reduction="none")
 
 
-def _log_prior(labels: Tensor, held: Sequence[np.ndarray], classes: int) -> Tensor:
+def log_prior(labels: Tensor, held: Sequence[np.ndarray], classes: int) -> Tensor:
     """Returns the log of each client's class frequencies with one added count a class, (K, C)."""
     import torch
 
@@ -249,7 +274,7 @@ def _log_prior(labels: Tensor, held: Sequence[np.ndarray], classes: int) -> Tens
     return torch.log((counts + 1.0) / (counts.sum(1, keepdim=True) + classes))
 
 
-def _pack(batches: Sequence[list[np.ndarray]], common: bool) -> tuple[np.ndarray, np.ndarray]:
+def pack_batches(batches: Sequence[list[np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
     """Returns sample numbers (K, S, B), padded with each client's first sample, and the mask."""
     steps = len(batches[0])
     width = max(len(batch) for plan in batches for batch in plan)
@@ -274,18 +299,39 @@ def _views(
     return views
 
 
-def _shrink(optimizer: torch.optim.Optimizer, leaves: dict[str, Tensor], active: int) -> dict[str, Tensor]:
-    """Keeps the first ``active`` clients in every leaf and in the optimizer's state."""
-    kept: dict[str, Tensor] = {}
-    for name, leaf in leaves.items():
-        kept[name] = leaf.detach()[:active].clone().requires_grad_(leaf.requires_grad)
-        state = optimizer.state.pop(leaf, {})
-        optimizer.state[kept[name]] = {
-            key: value[:active].clone() if value is not None and value.dim() > 0 else value
-            for key, value in state.items()
-        }
-    optimizer.param_groups[0]["params"] = [leaf for leaf in kept.values() if leaf.requires_grad]
-    return kept
+def _landscape(
+    model: Trainable,
+    leaves: dict[str, Tensor],
+    chosen: Tensor,
+    target: Tensor,
+    mask: Tensor,
+    measure: Loss,
+    shift: Tensor | None,
+    generators: Sequence[torch.Generator],
+) -> Landscape:
+    """Returns this step's batch as a function of circuit weights.
+
+    Args:
+        model: The model.
+        leaves: Its tensors as they are.
+        chosen: The samples, (K, B).
+        target: Their classes, (K, B).
+        mask: 1 for samples, 0 for padding, (K, B).
+        measure: From logits (n, C) and classes (n,) to losses (n,).
+        shift: What is added to logits, (K, C), or None.
+        generators: Each client's own.
+    """
+    from qfedfm.optim.circuits.landscape import Landscape
+
+    counts = mask.sum(1, keepdim=True)
+
+    def loss(logits: Tensor) -> Tensor:  # (K, P, B, C) to (K, P)
+        scored = logits if shift is None else logits + shift[: len(logits), None, None]
+        wide = target.unsqueeze(1).expand(scored.shape[:3])
+        losses = measure(scored.flatten(0, 2), wide.flatten()).view(scored.shape[:3])
+        return (losses * mask.unsqueeze(1)).sum(2) / counts
+
+    return Landscape(model.circuit_view(leaves, chosen), loss, mask, generators)
 
 
 def _clip(leaves: dict[str, Tensor], largest: float, client_axis: bool) -> None:
@@ -302,18 +348,3 @@ def _clip(leaves: dict[str, Tensor], largest: float, client_axis: bool) -> None:
     scale = (largest / (norms + 1e-6)).clamp(max=1.0)
     for gradient in gradients:
         gradient.mul_(scale.view(-1, *[1] * (gradient.dim() - 1)))
-
-
-def _kept(optimizer: torch.optim.Optimizer, leaves: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {
-        f"{name}|{key}": value.detach().clone()
-        for name, leaf in leaves.items()
-        for key, value in optimizer.state.get(leaf, {}).items()
-        if value is not None
-    }
-
-
-def _restore(optimizer: torch.optim.Optimizer, leaves: dict[str, Tensor], state: dict[str, Tensor]) -> None:
-    for entry, value in state.items():
-        name, _, key = entry.rpartition("|")
-        optimizer.state[leaves[name]][key] = value.clone()

@@ -124,13 +124,17 @@ class AdaptedModel(Parts):
 
     def logits(self, leaves: Mapping[str, Tensor], index: Tensor) -> Tensor:
         """Returns (1, B, C) logits of the samples ``index`` (1, B)."""
+        features = self.features_of(leaves, index)[0]
+        return self.head.logits(self.split(leaves, HEAD), features).unsqueeze(0)
+
+    def features_of(self, leaves: Mapping[str, Tensor], index: Tensor) -> Tensor:
+        """Returns features (1, B, D) of the samples ``index`` (1, B) under the adapters of ``leaves``."""
         if self._stored is None:
             raise ValueError("this model was loaded to predict and holds no data: use predict_inputs")
         arguments, lengths, start = self._stored.batch(index[0])
         with self.adapter.using(self.split(leaves, ADAPTER)):
             hidden = self.backbone.hidden(arguments, start)
-        features = self.backbone.pool(hidden, lengths)
-        return self.head.logits(self.split(leaves, HEAD), features).unsqueeze(0)
+        return self.backbone.pool(hidden, lengths).unsqueeze(0)
 
     def fold(self, changes: Changes) -> None:
         """Makes ``changes`` all that the frozen weights differ by from those of the files."""

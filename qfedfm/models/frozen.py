@@ -69,6 +69,10 @@ class FrozenModel(Parts):
         rows = np.asarray(self._mapped[index.cpu().numpy()], dtype=np.float32)
         return torch.from_numpy(rows).to(self.device)
 
+    def features_of(self, leaves: Mapping[str, Tensor], index: Tensor) -> Tensor:
+        """Returns features (K, B, D) of the samples ``index`` (K, B)."""
+        return self.features(index)
+
     def logits(self, leaves: Mapping[str, Tensor], index: Tensor) -> Tensor:
         """Returns (K, B, C) logits of the samples ``index`` (K, B)."""
         return self.head.logits(self.split(leaves, HEAD), self.features(index))

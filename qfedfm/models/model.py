@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from qfedfm.circuits import Circuit
+    from qfedfm.optim.circuits.landscape import CircuitView
 
 ADAPTER, HEAD = "adapter/", "head/"
 
@@ -76,6 +77,9 @@ class Model(Protocol):
 
     def logits(self, leaves: Mapping[str, Tensor], index: Tensor) -> Tensor:
         """Returns (K, B, C) float32 logits of the samples ``index``, (K, B) int64."""
+
+    def circuit_view(self, leaves: Mapping[str, Tensor], index: Tensor) -> CircuitView:
+        """Returns the head's circuit on the samples ``index`` (K, B), for optimizers of its weights."""
 
     def reseed(self, generator: torch.Generator) -> None:
         """Gives dropout in the adapters its generator; it drops while gradients are recorded."""

@@ -6,7 +6,8 @@ Shapes: K = clients, d = trained numbers.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -22,7 +23,9 @@ from qfedfm.core.tensors import Layout
 from qfedfm.models.backbones.source import VIT, Source
 from qfedfm.models.description import Description
 from qfedfm.models.heads import Head
+from qfedfm.models.heads.projected import ProjectedHead
 from qfedfm.models.model import ADAPTER, HEAD
+from qfedfm.optim.circuits.landscape import CircuitView
 
 _CONSTANT = "constant/"
 HEAD_FILE, ADAPTER_FOLDER, BACKBONE_FOLDER = "head.safetensors", "adapter", "backbone"
@@ -101,6 +104,40 @@ class Parts:
         """Returns a detached copy of the leaves as vectors, (K, d)."""
         vector = self.layout.flatten({name: leaf.detach() for name, leaf in leaves.items()})
         return vector if self.client_axis else vector.unsqueeze(0)
+
+    def features_of(self, leaves: Mapping[str, Tensor], index: Tensor) -> Tensor:
+        """Returns features (K, B, D) of the samples ``index`` (K, B) under adapters as they are."""
+        raise NotImplementedError
+
+    def circuit_view(self, leaves: Mapping[str, Tensor], index: Tensor) -> CircuitView:
+        """Returns the head's circuit on the samples ``index`` (K, B), for optimizers of its weights.
+
+        Raises:
+            RequestError: If the head has no circuit whose weights are trained.
+        """
+        if not isinstance(self.head, ProjectedHead):
+            raise RequestError("this head has no circuit whose weights are trained; use {kind: quantum}")
+        with torch.no_grad():
+            features = self.features_of(leaves, index)
+        params = self.split(leaves, HEAD)
+        if not self.client_axis:
+            params = {name: tensor.unsqueeze(0) for name, tensor in params.items()}
+        return self.head.view(params, features)
+
+    @contextmanager
+    def sampling(self, shots: int | None, generator: torch.Generator | None) -> Iterator[None]:
+        """Measures the circuit in the head with ``shots`` inside; None for exact values.
+
+        Raises:
+            RequestError: If shots are asked for and there is no circuit.
+        """
+        if isinstance(self.head, ProjectedHead):
+            with self.head.sampling(shots, generator):
+                yield
+        elif shots is None:
+            yield
+        else:
+            raise RequestError("shots need a head with a circuit; use model.head {kind: quantum}")
 
     def split(self, tensors: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
         """Returns the tensors whose names begin with ``part``, without it."""

@@ -1,85 +1,76 @@
-"""Client optimizers: the ones of torch, by name.
+"""Client optimizers: those of torch for all that is trained, or one for the circuit beside one for the rest.
 
-All of them act on each number by itself, so that the parameters of many clients with a leading
-client axis are updated in one call, exactly as each client would have done alone.
+An optimizer of circuit weights (:mod:`qfedfm.optim.circuits`) moves the tensor :data:`CIRCUIT_WEIGHTS`
+alone; its option ``rest`` is the ordinary optimizer of everything else. All of them keep a leading client
+axis, so K clients take a step in one call.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from pydantic import Field
 
-from qfedfm.core.config import Config
+from qfedfm.core.errors import RequestError
+from qfedfm.optim.circuits.options import (
+    CircuitOptimizerConfig,
+    ParameterShiftConfig,
+    QngConfig,
+    QnSpsaConfig,
+    RotosolveConfig,
+    SpsaConfig,
+)
+from qfedfm.optim.ordinary import (
+    AdagradConfig,
+    AdamConfig,
+    AdamWConfig,
+    OrdinaryConfig,
+    RMSpropConfig,
+    SGDConfig,
+    optimizer_class,
+)
 
 if TYPE_CHECKING:
     import torch
 
-Rate = Annotated[float, Field(gt=0)]
-Decay = Annotated[float, Field(ge=0)]
-Beta = Annotated[float, Field(ge=0, lt=1)]
+    from qfedfm.optim.circuits.base import CircuitOptimizer
 
-
-class SGDConfig(Config):
-    """Stochastic gradient descent, torch.optim.SGD."""
-
-    kind: Literal["sgd"] = "sgd"
-    lr: Rate = 0.1
-    momentum: Beta = 0.0
-    weight_decay: Decay = 0.0
-    nesterov: bool = False
-
-
-class AdamConfig(Config):
-    """Adam, torch.optim.Adam (Kingma and Ba, 2015, arXiv:1412.6980)."""
-
-    kind: Literal["adam"] = "adam"
-    lr: Rate = 1e-3
-    betas: tuple[Beta, Beta] = (0.9, 0.999)
-    eps: Rate = 1e-8
-    weight_decay: Decay = 0.0
-
-
-class AdamWConfig(Config):
-    """AdamW, torch.optim.AdamW (Loshchilov and Hutter, 2019, arXiv:1711.05101)."""
-
-    kind: Literal["adamw"] = "adamw"
-    lr: Rate = 1e-3
-    betas: tuple[Beta, Beta] = (0.9, 0.999)
-    eps: Rate = 1e-8
-    weight_decay: Decay = 0.01
-
-
-class AdagradConfig(Config):
-    """Adagrad, torch.optim.Adagrad (Duchi et al., 2011)."""
-
-    kind: Literal["adagrad"] = "adagrad"
-    lr: Rate = 1e-2
-    weight_decay: Decay = 0.0
-    eps: Rate = 1e-10
-
-
-class RMSpropConfig(Config):
-    """RMSprop, torch.optim.RMSprop (Tieleman and Hinton, 2012)."""
-
-    kind: Literal["rmsprop"] = "rmsprop"
-    lr: Rate = 1e-3
-    alpha: Beta = 0.99
-    eps: Rate = 1e-8
-    weight_decay: Decay = 0.0
-    momentum: Beta = 0.0
-
+CIRCUIT_WEIGHTS = "head/circuit.weights"
+"""The name of the trained weights of a head's circuit."""
 
 OptimizerConfig = Annotated[
-    SGDConfig | AdamConfig | AdamWConfig | AdagradConfig | RMSpropConfig, Field(discriminator="kind")
+    SGDConfig
+    | AdamConfig
+    | AdamWConfig
+    | AdagradConfig
+    | RMSpropConfig
+    | QngConfig
+    | QnSpsaConfig
+    | SpsaConfig
+    | RotosolveConfig
+    | ParameterShiftConfig,
+    Field(discriminator="kind"),
+]
+
+__all__ = [
+    "CIRCUIT_WEIGHTS",
+    "AdagradConfig",
+    "AdamConfig",
+    "AdamWConfig",
+    "OptimizerConfig",
+    "OrdinaryConfig",
+    "RMSpropConfig",
+    "SGDConfig",
+    "make_optimizer",
+    "make_optimizers",
 ]
 
 
 def make_optimizer(
-    config: OptimizerConfig, parameters: Iterable[torch.Tensor], scale: float = 1.0
+    config: OrdinaryConfig, parameters: Iterable[torch.Tensor], scale: float = 1.0
 ) -> torch.optim.Optimizer:
     """Returns the torch optimizer that ``config`` names.
 
@@ -88,28 +79,58 @@ def make_optimizer(
         parameters: Leaf tensors that require gradients.
         scale: A factor on the learning rate (the schedule over rounds).
     """
-    import torch
-
-    classes: dict[str, type[torch.optim.Optimizer]] = {
-        "sgd": torch.optim.SGD,
-        "adam": torch.optim.Adam,
-        "adamw": torch.optim.AdamW,
-        "adagrad": torch.optim.Adagrad,
-        "rmsprop": torch.optim.RMSprop,
-    }
     options = config.model_dump(exclude={"kind"})
     options["lr"] = options["lr"] * scale
     if config.kind in ("adam", "adamw"):
         options["fused"] = True  # one pass over the numbers; the arithmetic is the same
-    return _eager(classes[config.kind])(list(parameters), **options)  # type: ignore[arg-type]
+    return _eager(optimizer_class(config.kind))(list(parameters), **options)  # type: ignore[arg-type]
+
+
+def make_optimizers(
+    config: OptimizerConfig, leaves: Mapping[str, torch.Tensor], scale: float = 1.0
+) -> tuple[list[torch.optim.Optimizer], CircuitOptimizer | None]:
+    """Returns the optimizers that together move all leaves that require gradients.
+
+    Args:
+        config: Which one, with its options.
+        leaves: Leaf tensors by name, all with a client axis or all without.
+        scale: A factor on the learning rates (the schedule over rounds).
+
+    Returns:
+        The optimizers in the order of their steps, and the circuit's among them, or None where the circuit
+        has none of its own or its weights are not trained now.
+
+    Raises:
+        RequestError: If ``config`` is an optimizer of circuit weights and there are none.
+    """
+    trained = {name: leaf for name, leaf in leaves.items() if leaf.requires_grad}
+    if not isinstance(config, CircuitOptimizerConfig):
+        return [make_optimizer(config, trained.values(), scale)], None
+    if CIRCUIT_WEIGHTS not in leaves:
+        raise RequestError(
+            f"client.optimizer {config.kind} trains the weights of a circuit, and the head has none; use "
+            "model.head {kind: quantum}, or an ordinary optimizer such as adamw"
+        )
+    optimizers: list[torch.optim.Optimizer] = []
+    circuit: CircuitOptimizer | None = None
+    if CIRCUIT_WEIGHTS in trained:
+        kind, options = config.optimizer()
+        eager = _eager(kind)  # type: ignore[arg-type]
+        circuit = cast("CircuitOptimizer", eager([trained.pop(CIRCUIT_WEIGHTS)], **options))
+        for group in circuit.param_groups:
+            group["lr"] *= scale
+        optimizers.append(circuit)
+    if trained:
+        optimizers.append(make_optimizer(config.rest, trained.values(), scale))
+    return optimizers, circuit
 
 
 @lru_cache
 def _eager(kind: type[torch.optim.Optimizer]) -> type[torch.optim.Optimizer]:
-    """Returns torch's optimizer without its hooks for ``torch.compile``.
+    """Returns an optimizer without torch's hooks for ``torch.compile``.
 
     The first call of a hooked method imports ``torch._dynamo`` (1 to 2 s, more than a small run takes) only
-    to keep itself from being compiled; nothing here is compiled. The arithmetic is torch's own.
+    to keep itself from being compiled; nothing here is compiled. The arithmetic is its own.
     """
     import torch
 

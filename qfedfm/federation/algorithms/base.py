@@ -14,7 +14,9 @@ from qfedfm.core.config import Config
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from qfedfm.core.tensors import FlatTensors
+    from qfedfm.core.tensors import FlatTensors, Layout
+    from qfedfm.core.update import Update
+    from qfedfm.optim.circuits.landscape import Landscape
     from qfedfm.optim.client import OptimizerConfig
 
 Vectors = dict[str, "Tensor"]
@@ -33,6 +35,10 @@ class Algorithm(Config):
         uniform: Whether the method is defined for the plain mean over clients only.
         rescales: Whether the method rescales whole updates before they are combined.
         moves_server: Whether the method is itself the server's step, so that no server optimizer fits.
+        one_step: Whether a client takes exactly one step a round.
+        measures: Whether ``measure`` is called on the trained model.
+        seeded: Whether what is trained and travels are coefficients of a pool of directions.
+        needs_circuit: Whether the head must have a circuit whose weights are trained.
     """
 
     kind: str
@@ -43,11 +49,25 @@ class Algorithm(Config):
     uniform: ClassVar[bool] = False
     rescales: ClassVar[bool] = False
     moves_server: ClassVar[bool] = False
+    one_step: ClassVar[bool] = False
+    measures: ClassVar[bool] = False
+    seeded: ClassVar[bool] = False
+    needs_circuit: ClassVar[bool] = False
 
     @property
     def repeats(self) -> int:
         """How many steps are taken on each batch."""
         return 1
+
+    @property
+    def corrects(self) -> bool:
+        """Whether the method edits gradients."""
+        return type(self).correct is not Algorithm.correct or self.personal() is not None
+
+    @property
+    def alone(self) -> bool:
+        """Whether clients are trained one by one even where they could share calls."""
+        return False
 
     def check(self, optimizer: OptimizerConfig, *, constant_rate: bool, clipped: bool) -> None:
         """Raises RequestError if the method is not defined for these client options."""
@@ -60,9 +80,9 @@ class Algorithm(Config):
         """Returns the algorithm of a second training that starts from the client's personal model."""
         return None
 
-    def auxiliary_shapes(self, size: int) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    def auxiliary_shapes(self, layout: Layout) -> tuple[tuple[str, tuple[int, ...]], ...]:
         """Returns names and shapes of what travels up beside the difference; vectors (d,) by default."""
-        return tuple((name, (size,)) for name in self.auxiliary)
+        return tuple((name, (layout.size,)) for name in self.auxiliary)
 
     def server_init(self, start: Tensor) -> Vectors:
         """Returns the server's vectors at the beginning, each (d,)."""
@@ -97,6 +117,14 @@ class Algorithm(Config):
             rate: The factor of the schedule.
         """
 
+    def measure(self, landscape: Landscape) -> Vectors:
+        """Returns auxiliary tensors of the trained clients, each with a leading axis K.
+
+        Args:
+            landscape: Each client's first batch as a function of its circuit weights, at the trained model.
+        """
+        return {}
+
     def outcome(self, start: Tensor, delta_KD: Tensor, local: Vectors) -> tuple[Tensor, Vectors]:
         """Returns (the differences that travel, client vectors to keep), each (K, d).
 
@@ -129,6 +157,18 @@ class Algorithm(Config):
             client: The clients' vectors, each (K, d).
         """
         return {}, client
+
+    def pack(self, update: Update) -> Update:
+        """Returns the update as it travels, after the stages."""
+        return update
+
+    def unpack(self, update: Update, layout: Layout) -> Update:
+        """Returns the update as the stages sent it.
+
+        Raises:
+            UpdateRefusedError: If it is not what this method sends.
+        """
+        return update
 
     def on_cohort(self, cohort: Cohort, p_K: Tensor) -> Cohort:
         """Returns the admitted updates as the rule shall see them.

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from qfedfm.aggregation.cohort import Cohort
+    from qfedfm.core.tensors import Layout
     from qfedfm.optim.client import OptimizerConfig
 
 
@@ -37,7 +38,7 @@ class FedNova(Algorithm):
                 "client.clip_norm: its normalisation is that of a fixed combination of gradients"
             )
 
-    def auxiliary_shapes(self, size: int) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    def auxiliary_shapes(self, layout: Layout) -> tuple[tuple[str, tuple[int, ...]], ...]:
         """Returns one number, τ_k."""
         return (("steps", (1,)),)
 

@@ -33,6 +33,10 @@ class Engine(Protocol):
         """Training examples per client, shape (N,)."""
 
     @property
+    def class_counts(self) -> np.ndarray:
+        """Training examples of each class per client, shape (N, C), as clients disclose them."""
+
+    @property
     def layout(self) -> Layout:
         """What is trained and travels."""
 

@@ -6,6 +6,7 @@ Shapes: K = clients in a call, d = number of trainable scalars.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -17,6 +18,7 @@ from qfedfm.core.tensors import FlatTensors, Layout
 from qfedfm.core.update import Update
 from qfedfm.federation.algorithms import PERSONAL
 from qfedfm.federation.config import ClientConfig
+from qfedfm.federation.seeded import train_seeded
 from qfedfm.federation.stages.chain import feeds_back, pack
 from qfedfm.federation.store import ClientStore
 from qfedfm.federation.training import Loss, Trainable, Trained, plan_batches, train_clients
@@ -78,6 +80,16 @@ class LocalEngine:
         """Training examples per client, shape (N,)."""
         return self._clients.sizes
 
+    @cached_property
+    def class_counts(self) -> np.ndarray:
+        """Training examples of each class per client, shape (N, C)."""
+        labels = self._labels.cpu().numpy()
+        rows = [
+            np.bincount(labels[self._clients.train(client)], minlength=int(labels.max()) + 1)
+            for client in range(len(self._clients.sizes))
+        ]
+        return np.stack(rows)
+
     @property
     def layout(self) -> Layout:
         """What is trained and travels."""
@@ -92,7 +104,8 @@ class LocalEngine:
             self._folded = bool(broadcast.frozen)
         present = [client for client in cohort if client not in faults.dropped]
         together = 1
-        if self._model.client_axis and not plan.client.keep_optimizer_state:
+        alone = plan.client.keep_optimizer_state or plan.client.algorithm.alone
+        if self._model.client_axis and not alone:
             together = plan.federation.batch_clients or MOST_CLIENTS_A_CALL
         replies: list[Update] = []
         for first in range(0, len(present), together):
@@ -143,7 +156,21 @@ class LocalEngine:
                 **options,
             )
 
-        trained = train(config, start, own, optimizer_state=[_part(entry, _OPTIMIZER) for entry in entries])
+        if algorithm.seeded:
+            trained = train_seeded(
+                self._model,  # type: ignore[arg-type]  # a seeded method comes with a seeded model
+                self._labels,
+                config,
+                start=start,
+                batches=batches,
+                rate_scale=scale,
+                streams=streams,
+                held=held,
+                loss=self._loss,
+            )
+        else:
+            kept_before = [_part(entry, _OPTIMIZER) for entry in entries]
+            trained = train(config, start, own, optimizer_state=kept_before)
         delta_KD, instead = algorithm.outcome(start, trained.delta_KD, trained.local)
         auxiliary, kept = algorithm.finish(
             delta_KD,
@@ -152,7 +179,7 @@ class LocalEngine:
             dict(broadcast.server),
             own,
         )
-        kept = {**kept, **instead}
+        auxiliary, kept = auxiliary | trained.measured, {**kept, **instead}
         second = algorithm.personal()
         if second is not None:
             other = config.model_copy(update={"algorithm": second, "keep_optimizer_state": False})
@@ -171,7 +198,7 @@ class LocalEngine:
                 metrics=trained.metrics[i] + Metrics.of(steps=(steps, 1.0)),
             )
             update, memory = pack(plan.stages, update, streams[i], _part(entries[i], _ERROR) or {})
-            replies.append(update)
+            replies.append(algorithm.pack(update))
             memories.append(memory)
         if keeps:
             ends = [layout.view(row) for row in start + trained.delta_KD] if local else []

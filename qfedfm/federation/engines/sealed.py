@@ -40,6 +40,11 @@ class SealedEngine:
         return self._engine.sizes
 
     @property
+    def class_counts(self) -> np.ndarray:
+        """Training examples of each class per client, shape (N, C)."""
+        return self._engine.class_counts
+
+    @property
     def layout(self) -> Layout:
         """What is trained and travels."""
         return self._engine.layout

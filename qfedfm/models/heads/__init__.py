@@ -26,7 +26,15 @@ HeadConfig = Annotated[
     Field(discriminator="kind"),
 ]
 
+TRAINED_CIRCUITS = ("quantum", "unentangled")
+"""The heads whose circuit has trained weights."""
+
+CIRCUITS = (*TRAINED_CIRCUITS, "frozen_quantum")
+"""The heads with a circuit."""
+
 __all__ = [
+    "CIRCUITS",
+    "TRAINED_CIRCUITS",
     "FrozenQuantumConfig",
     "Head",
     "HeadConfig",

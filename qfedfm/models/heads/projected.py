@@ -8,17 +8,21 @@ o = outputs of the core, C = classes.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
+from qfedfm.core.errors import RequestError
 from qfedfm.core.tensors import Layout
 from qfedfm.models.heads.head import affine, affine_entries, affine_initial
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
     from qfedfm.circuits import Circuit
     from qfedfm.core.random import Streams
+    from qfedfm.optim.circuits.landscape import CircuitView
 
 
 OUTPUT_SCALE = 5.0
@@ -91,9 +95,64 @@ class ProjectedHead:
 
     def logits(self, params: Mapping[str, Tensor], x: Tensor) -> Tensor:
         """Returns (*K, B, C) logits of features (*K, B, D)."""
+        outputs = self._core.apply(params, self.constants, self.angles(params, x))
+        return self.finish(params, outputs)
+
+    def angles(self, params: Mapping[str, Tensor], x: Tensor) -> Tensor:
+        """Returns the core's inputs (*K, B, q) of features (*K, B, D)."""
         # Features have root mean square 1; divided by the square root of their number they have norm 1, so
         # that angles start small and one optimizer step moves them little.
         norm = 1 / math.sqrt(self._features)
         projected = affine(x, params["projection.weight"], params["projection.bias"], norm)
-        outputs = self._core.apply(params, self.constants, self._bound * projected.tanh())
+        return self._bound * projected.tanh()
+
+    def finish(self, params: Mapping[str, Tensor], outputs: Tensor) -> Tensor:
+        """Returns logits (*K, B, C) of the core's outputs (*K, B, o)."""
         return affine(outputs, params["output.weight"], params["output.bias"], OUTPUT_SCALE)
+
+    @contextmanager
+    def sampling(self, shots: int | None, generator: torch.Generator | None) -> Iterator[None]:
+        """Estimates the circuit's values from ``shots`` measurements inside; None for exact values.
+
+        Raises:
+            RequestError: If there is no circuit to measure.
+        """
+        from qfedfm.models.heads.quantum import CircuitCore
+
+        if shots is None:
+            yield
+        elif not isinstance(self._core, CircuitCore):
+            raise RequestError("shots need a head with a circuit; use model.head {kind: quantum}")
+        else:
+            with self._core.sampling(shots, generator):
+                yield
+
+    def view(self, params: Mapping[str, Tensor], x: Tensor) -> CircuitView:
+        """Returns the circuit as an optimizer of its weights sees it, for features (K, B, D).
+
+        Raises:
+            RequestError: If the core has no circuit whose weights are trained.
+        """
+        import torch
+
+        from qfedfm.models.heads.quantum import CircuitCore
+        from qfedfm.optim.circuits.landscape import CircuitView
+
+        core = self._core
+        if not isinstance(core, CircuitCore) or not core.entries:
+            raise RequestError("this head has no circuit whose weights are trained; use {kind: quantum}")
+        with torch.no_grad():
+            held = {name: tensor.detach() for name, tensor in params.items()}
+
+            def finish(outputs: Tensor) -> Tensor:
+                typed = {name: tensor.to(outputs.dtype) for name, tensor in held.items()}
+                return self.finish(typed, outputs)
+
+            return CircuitView(
+                circuit=core.circuit,
+                executor=core.executor,
+                inputs=self.angles(held, x),
+                weights=held["circuit.weights"],
+                trained=core.trained,
+                finish=finish,
+            )

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
@@ -216,7 +217,7 @@ class CircuitCore:
         check_memory(circuit, _USUAL_BATCH)
         self.circuit = circuit
         self.inputs, self.outputs = circuit.n_inputs, circuit.n_observables
-        self._executor, self._shots, self._generator = executor, shots, generator
+        self.executor, self._shots, self._generator = executor, shots, generator
         silent = set(circuit.zero_gradient_weights)
         trained = [i for i in range(circuit.n_weights) if i not in silent]
         # Row `len(trained)` of the padded weights is the zero that stands for every silent weight.
@@ -224,6 +225,7 @@ class CircuitCore:
         self._rows = torch.tensor(
             [place.get(i, len(trained)) for i in range(circuit.n_weights)], device=device
         )
+        self.trained = tuple(trained)
         self._count = len(trained)
         self.entries: tuple[tuple[str, tuple[int, ...]], ...] = ()
         self.constants: dict[str, Tensor] = {}
@@ -231,6 +233,16 @@ class CircuitCore:
             self.constants = {"circuit.weights": self._draw(frozen).to(device)}
         elif trained:
             self.entries = (("circuit.weights", (len(trained),)),)
+
+    @contextmanager
+    def sampling(self, shots: int | None, generator: torch.Generator | None) -> Iterator[None]:
+        """Estimates expectation values from ``shots`` measurements inside; None for exact values."""
+        before = self._shots, self._generator
+        self._shots, self._generator = shots, generator
+        try:
+            yield
+        finally:
+            self._shots, self._generator = before
 
     def _draw(self, streams: Streams) -> Tensor:
         return uniform((self._count,), math.pi, streams.torch("circuit.weights"))
@@ -257,7 +269,7 @@ class CircuitCore:
             self.circuit,
             angles,
             padded.index_select(-1, self._rows),
-            executor=self._executor,
+            executor=self.executor,
             shots=self._shots,
             generator=self._generator,
             check_finite=False,  # a client that diverges is refused when its update is admitted

@@ -2,7 +2,7 @@
 
 A :class:`Qubo` is minimised by ``solver.solve(problem, rng)``. Every :class:`Solution` says whether it keeps
 the constraints (or was repaired to), how far it is from the best value known, and what it cost. ``exact``,
-``greedy`` and ``swap`` keep counts themselves; ``annealing`` and ``qaoa`` see them as penalties. Nothing
+``greedy``, ``swap`` and ``tabu`` keep counts themselves; the others see them as penalties. Nothing
 heavy is imported until a solver needs it.
 """
 
@@ -15,28 +15,39 @@ from pydantic import Field
 
 from qfedfm.core.random import Streams
 from qfedfm.optim.qubo.annealing import Annealing
+from qfedfm.optim.qubo.bifurcation import Bifurcation
 from qfedfm.optim.qubo.exact import Exact
 from qfedfm.optim.qubo.greedy import Greedy
 from qfedfm.optim.qubo.penalty import penalised
 from qfedfm.optim.qubo.problem import Count, Ising, Qubo
 from qfedfm.optim.qubo.qaoa import Qaoa
+from qfedfm.optim.qubo.quantum_annealing import QuantumAnnealing
 from qfedfm.optim.qubo.solution import Solution, Solver, against_best
 from qfedfm.optim.qubo.swap import SwapSearch
+from qfedfm.optim.qubo.tabu import Tabu
+from qfedfm.optim.qubo.warm_qaoa import WarmQaoa
 
-QuboSolver = Annotated[Exact | Greedy | SwapSearch | Annealing | Qaoa, Field(discriminator="kind")]
+QuboSolver = Annotated[
+    Exact | Greedy | SwapSearch | Tabu | Annealing | QuantumAnnealing | Bifurcation | Qaoa | WarmQaoa,
+    Field(discriminator="kind"),
+]
 
 __all__ = [
     "Annealing",
+    "Bifurcation",
     "Count",
     "Exact",
     "Greedy",
     "Ising",
     "Qaoa",
+    "QuantumAnnealing",
     "Qubo",
     "QuboSolver",
     "Solution",
     "Solver",
     "SwapSearch",
+    "Tabu",
+    "WarmQaoa",
     "against_best",
     "compare_solvers",
     "penalised",

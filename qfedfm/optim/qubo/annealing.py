@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -38,25 +38,18 @@ class Annealing(Solver):
             RequestError: The package dwave-samplers is not installed.
         """
         try:
-            from dimod import BQM
             from dwave.samplers import SimulatedAnnealingSampler
-            from scipy import sparse
         except ImportError as error:
             raise RequestError(
                 "solver annealing needs the package dwave-samplers: pip install 'qfedfm[annealing]'"
             ) from error
-        strengths: list[float | None] = [self.penalty]
-        if self.penalty is None and problem.constraints:
-            strengths = [sufficient_strength(problem) * share for share in LADDER]
+        strengths = strengths_of(problem, self.penalty)
         found, evaluations = [], 0
         for strength in strengths:
             free = penalised(problem, strength)
             reads = -(-self.reads // len(strengths))
-            upper = sparse.coo_array(sparse.triu(free.pairs, 1))
-            rows, columns = upper.coords
-            model = BQM.from_numpy_vectors(free.linear, (rows, columns, upper.data), free.offset, "BINARY")
             sampled = SimulatedAnnealingSampler().sample(
-                model, num_reads=reads, num_sweeps=self.sweeps, seed=int(rng.integers(1, 2**31))
+                as_model(free), num_reads=reads, num_sweeps=self.sweeps, seed=int(rng.integers(1, 2**31))
             )
             places = [sampled.variables.index(i) for i in range(problem.n)]
             found.append(np.asarray(sampled.record.sample)[:, places].astype(np.uint8))
@@ -64,3 +57,20 @@ class Annealing(Solver):
         strings = np.concatenate(found)
         best = np.lexsort((problem.value(strings), problem.violation(strings)))[0]
         return Found(strings[best], evaluations)
+
+
+def strengths_of(problem: Qubo, penalty: float | None) -> list[float | None]:
+    """Returns the penalties that are tried: the given one, or the ladder where there are constraints."""
+    if penalty is None and problem.constraints:
+        return [sufficient_strength(problem) * share for share in LADDER]
+    return [penalty]
+
+
+def as_model(free: Qubo) -> Any:
+    """Returns a problem without constraints as a binary quadratic model of dimod."""
+    from dimod import BQM
+    from scipy import sparse
+
+    upper = sparse.coo_array(sparse.triu(free.pairs, 1))
+    rows, columns = upper.coords
+    return BQM.from_numpy_vectors(free.linear, (rows, columns, upper.data), free.offset, "BINARY")
