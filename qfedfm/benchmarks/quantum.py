@@ -54,6 +54,9 @@ def measure(part: str = "all", threads: int | None = None, seconds: float = 4.0)
         if name in wanted:
             row = found[name] = call(seconds)
             add(row["what"], row["ratio"], row["target"])
+    if "metric" in wanted:
+        together = 32 / found["metric"]["32_inputs_over_one"]
+        add("metric tensors of 32 inputs at once, against one after another", together, 32 / 3)
     if "plugin" in wanted:
         found["plugin"] = quantum_others.plugin(seconds)
     if "wide" in wanted:

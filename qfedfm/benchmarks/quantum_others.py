@@ -96,12 +96,21 @@ def metric(seconds: float) -> dict[str, Any]:
     w = torch.randn(24, generator=generator, dtype=torch.float64)
 
     peer = pennylane_circuits.block_diagonal_metric(4, 2, x[0], w)
-    took = interleaved({"block_diagonal": peer, "full": lambda: metric_tensor(circuit, x, w)}, seconds)
+    many = torch.randn(32, 4, generator=generator, dtype=torch.float64)
+    took = interleaved(
+        {
+            "block_diagonal": peer,
+            "full": lambda: metric_tensor(circuit, x, w),
+            "full_of_32_inputs": lambda: metric_tensor(circuit, many, w),
+        },
+        seconds,
+    )
     return {
         "what": "full metric tensor n=4 L=2, against PennyLane's block-diagonal",
         "milliseconds": {name: 1e3 * value for name, value in took.items()},
         "ratio": took["block_diagonal"] / took["full"],
         "target": 4,
+        "32_inputs_over_one": took["full_of_32_inputs"] / took["full"],
     }
 
 
