@@ -121,6 +121,15 @@ class Run:
                 f"  frozen weights changed: rank up to {found['residual_rank']}, "
                 f"{size(found['residual_bytes'])}{whole}"
             )
+        if "sum_protocol" in found:
+            aborted = found["sum_aborted_rounds"]
+            error = found["sum_relative_rmse"]
+            lines.append(
+                f"  sums by {found['sum_protocol']}: "
+                + (f"relative error up to {error:.1e}, " if error is not None else "")
+                + f"{count(found['key_bits_used'])} key bits"
+                + (f", {aborted} rounds aborted" if aborted else "")
+            )
         report = self.folder / "report.html"
         lines.append(f"  {report if report.exists() else self.folder}")
         return "\n".join(lines)

@@ -111,7 +111,11 @@ def run_rounds(
                 show.round(line)
                 if after_round is not None:
                     after_round(line)
-                if not record.participants:
+                if "aborted" in record.sum:
+                    _log.warning(
+                        "round %d: %s; the model stays as it was", state.round, record.sum["aborted"]
+                    )
+                elif not record.participants:
                     _log.warning("round %d: no update was admitted; the model stays as it was", state.round)
                 if stopped.is_set() and not over:
                     raise InterruptedRunError(

@@ -92,6 +92,7 @@ def test_bytes_and_errors_are_recorded_and_reported(masked, plain):
     assert summary["sum_protocol"] == "masks" and summary["sum_aborted_rounds"] == 0
     assert summary["sum_rmse"] == max(line["sum"]["rmse"] for line in lines(masked))
     assert summary["key_bits_used"] == 0
+    assert "sums by masks: relative error up to" in masked.describe()
     page = (masked.folder / "report.html").read_text()
     assert 'id="sum"' in page and "elliptic curves" in page and "Who survived" in page
 

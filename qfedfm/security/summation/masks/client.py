@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,8 +65,8 @@ class MaskClient(SumClient):
         setting: What all know.
         agreement: Its side of the key agreements.
         used: The (pair, round) keys that were used before.
-        words: Its numbers before masking, shape (d,), or None if it will vanish before.
-        clipped: How many of them were clipped.
+        encode: Returns its numbers before masking, shape (d,), and how many were clipped; None if it will
+            vanish before.
     """
 
     def __init__(
@@ -75,24 +75,24 @@ class MaskClient(SumClient):
         setting: Setting,
         agreement: Agreement,
         used: UsedOnce,
-        words: Words | None,
-        clipped: int = 0,
+        encode: Callable[[], tuple[Words, int]] | None,
     ) -> None:
         self._me = client
         self._setting = setting
         self._agreement = agreement
         self._used = used
-        self._words = words
-        self._clipped = clipped
+        self._encode = encode
+        self._clipped = 0
         self._keys: dict[int, PairKeys] = {}
         self._held: dict[int, tuple[bytes, bytes]] = {}
         self._own = secrets.token_bytes(SECRET_BYTES)  # b_u
         self._wrapping = secrets.token_bytes(SECRET_BYTES)  # r_u
-        self._done: set[str] = set()
+        self._there: set[int] = set()
+        self._done = 0
 
     @property
     def notes(self) -> Mapping[str, int]:
-        """How many numbers were clipped."""
+        """How many numbers were clipped, once they are sent."""
         return {"clipped": self._clipped}
 
     def reply(self, phase: str, message: Message) -> Message:
@@ -103,9 +103,10 @@ class MaskClient(SumClient):
             KeyReuseError: The pair's key of this round was used before.
         """
         assert isinstance(message, bytes)
-        if phase in self._done:
-            raise SumAbortedError(f"client {self._me} was asked twice for {phase}")
-        self._done.add(phase)
+        phases = self._setting.phases
+        if self._done == len(phases) or phase != phases[self._done]:
+            raise SumAbortedError(f"client {self._me} was asked out of turn for {phase}")
+        self._done += 1
         if phase in self._agreement.phases:
             common, addressed = self._agreement.offer(phase, _received(message))
             return join(common, table(addressed))
@@ -139,8 +140,8 @@ class MaskClient(SumClient):
 
     def _inputs(self, message: bytes) -> bytes:
         """Returns the masked numbers."""
-        setting, me, words = self._setting, self._me, self._words
-        assert words is not None, "a client without numbers vanishes before it sends them"
+        setting, me = self._setting, self._me
+        assert self._encode is not None, "a client without numbers vanishes before it sends them"
         there, sealed = split(message, 2)
         self._there = read_clients(there)
         setting.enough(len(self._there), "sent shares")
@@ -151,11 +152,10 @@ class MaskClient(SumClient):
         mine = set(setting.graph[me]) & self._there
         if me not in self._there or mine != set(self._held) - {me}:
             raise SumAbortedError(f"client {me} was not told the truth about who is there")
-        words = words.copy()
+        words, self._clipped = self._encode()
         add_masks(words, [(self._own, 1)] + ([] if setting.pads else self._seeds(mine)))
         if setting.pads:
             self._add_pads(words, mine, 1)
-        self._words = None
         return to_bytes(words, setting.integers.bits)
 
     def _unmasking(self, message: bytes) -> bytes:

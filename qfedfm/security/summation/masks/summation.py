@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,14 @@ from qfedfm.security.summation.masks.graph import neighbours
 from qfedfm.security.summation.masks.integers import Integers, message_bytes
 from qfedfm.security.summation.masks.links import PairLinks
 from qfedfm.security.summation.masks.server import MaskServer
-from qfedfm.security.summation.protocol import Job, SumAbortedError, SumClient, Summation, SumServer
+from qfedfm.security.summation.protocol import (
+    Job,
+    SumAbortedError,
+    SumClient,
+    Summation,
+    SumServer,
+    check_finite,
+)
 
 PAIR_BITS = 256
 """QKD key bits of a pair and round, beside pads."""
@@ -67,18 +75,18 @@ class MaskSummation(Summation):
         return MaskServer(setting, bits)
 
     def client(self, job: Job, client: int, update: NDArray[np.float32] | None) -> SumClient:
-        """Returns a client's end; its numbers are encoded here."""
-        setting = self.setting(job)
-        words, clipped = None, 0
+        """Returns a client's end; its numbers are encoded when they are sent."""
+        setting, encode = self.setting(job), None
         if update is not None:
+            check_finite(update)
             rng = self._streams("rounding", job.round, client)
-            words, clipped = setting.integers.encode(update, job.weights[client], rng)
+            encode = partial(setting.integers.encode, update, job.weights[client], rng)
         directory = {peer: self._identity(peer).public for peer in job.clients}
         party = Party(
             client, job.round, setting.graph[client], self._identity(client), directory, self._links
         )
         agreement = AGREEMENTS[self._options.keys](party)
-        return MaskClient(client, setting, agreement, self._used, words, clipped)
+        return MaskClient(client, setting, agreement, self._used, encode)
 
     def record(self, round_number: int) -> dict[str, Any]:
         """Returns key bits, waiting and levels of QKD links; nothing for other keys."""
