@@ -17,6 +17,7 @@ from pydantic import Field
 
 from qfedfm.aggregation.best_rank import BestRank
 from qfedfm.aggregation.cohort import Cohort, Combined
+from qfedfm.aggregation.cosine import Cosine
 from qfedfm.aggregation.fedavg import FedAvg
 from qfedfm.aggregation.fedex_lora import FedExLora
 from qfedfm.aggregation.fedit import FedIT
@@ -25,11 +26,15 @@ from qfedfm.aggregation.fedsvd import FedSVD
 from qfedfm.aggregation.ffa_lora import FFALora
 from qfedfm.aggregation.flexlora import FlexLora
 from qfedfm.aggregation.flora import FLora
+from qfedfm.aggregation.hadamard_test import HadamardTest
 from qfedfm.aggregation.hetlora import HetLora
 from qfedfm.aggregation.lora_fair import LoraFair
+from qfedfm.aggregation.multi_krum import MultiKrum
+from qfedfm.aggregation.qubo_subset import QuboSubset
 from qfedfm.aggregation.rolora import RoLora
 from qfedfm.aggregation.rule import Rule
 from qfedfm.aggregation.soup import ModelSoup
+from qfedfm.aggregation.swap_test import SwapTest
 
 AggregationConfig = Annotated[
     FedAvg
@@ -44,7 +49,12 @@ AggregationConfig = Annotated[
     | LoraFair
     | FedSALora
     | BestRank
-    | ModelSoup,
+    | ModelSoup
+    | Cosine
+    | SwapTest
+    | HadamardTest
+    | MultiKrum
+    | QuboSubset,
     Field(discriminator="kind"),
 ]
 
@@ -53,6 +63,7 @@ __all__ = [
     "BestRank",
     "Cohort",
     "Combined",
+    "Cosine",
     "FFALora",
     "FLora",
     "FedAvg",
@@ -61,9 +72,13 @@ __all__ = [
     "FedSALora",
     "FedSVD",
     "FlexLora",
+    "HadamardTest",
     "HetLora",
     "LoraFair",
     "ModelSoup",
+    "MultiKrum",
+    "QuboSubset",
     "RoLora",
     "Rule",
+    "SwapTest",
 ]

@@ -37,6 +37,7 @@ class Rule(Config):
         fixed_coordinates: Whether the returned tensors stand in the coordinates in which the clients
             trained, so that momenta, control variates and error memories keep their meaning.
         moves_frozen: Whether the rule changes frozen weights.
+        weighs_content: Whether clients' weights depend on what their updates hold.
     """
 
     kind: str
@@ -50,6 +51,7 @@ class Rule(Config):
     fixed_coordinates: ClassVar[bool] = True
     moves_frozen: ClassVar[bool] = False
     needs_individuals: ClassVar[bool] = False
+    weighs_content: ClassVar[bool] = False
 
     @property
     def sees(self) -> Literal["sum", "individuals"]:

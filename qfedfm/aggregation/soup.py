@@ -6,11 +6,11 @@ the worst and keeps each that does not make the average worse.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from qfedfm.aggregation.cohort import Cohort, Combined
 from qfedfm.aggregation.rule import Rule, State
+from qfedfm.aggregation.subsets import part
 from qfedfm.core.errors import RequestError
 
 if TYPE_CHECKING:
@@ -47,19 +47,8 @@ class ModelSoup(Rule):
         order = sorted(range(len(scores)), key=lambda k: (-scores[k], cohort.clients[k]))
         chosen, best = [order[0]], scores[order[0]]
         for k in order[1:]:
-            trial = super().combine(state, _part(cohort, sorted([*chosen, k])))[0]
+            trial = super().combine(state, part(cohort, sorted([*chosen, k])))[0]
             score = cohort.score(cohort.start + trial.delta)
             if score >= best:
                 chosen, best = [*chosen, k], score
-        return super().combine(state, _part(cohort, sorted(chosen)))
-
-
-def _part(cohort: Cohort, rows: list[int]) -> Cohort:
-    return replace(
-        cohort,
-        clients=tuple(cohort.clients[k] for k in rows),
-        delta_KD=cohort.delta_KD[rows],
-        examples=tuple(cohort.examples[k] for k in rows),
-        ranks=None if cohort.ranks is None else tuple(cohort.ranks[k] for k in rows),
-        scales=None if cohort.scales is None else tuple(cohort.scales[k] for k in rows),
-    )
+        return super().combine(state, part(cohort, sorted(chosen)))

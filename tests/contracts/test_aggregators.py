@@ -23,6 +23,11 @@ def cohort(rule: Rule, **options):
     return make(12, 9, 3, 4, **(COMMON.get(rule.kind, {}) | {"dtype": torch.float32} | options)).cohort
 
 
+def super_weights(rule: Rule, given):
+    """By examples alone."""
+    return Rule.weights(rule, given).float()
+
+
 @pytest.fixture(params=RULES, ids=lambda rule: rule.model_fields["kind"].default)
 def rule(request) -> Rule:
     return request.param()
@@ -66,6 +71,9 @@ def test_tensors_that_are_not_adapters_are_averaged_by_examples(rule):
     given = cohort(rule)
     combined, _ = rule.combine(rule.init(given.start), given)
     weights = torch.tensor(given.examples, dtype=torch.float32)
+    if rule.weighs_content:
+        weights = rule.weights(given).float()
+        assert rule.sees == "individuals" and not torch.allclose(weights, super_weights(rule, given))
     rows = given.layout.view(given.delta_KD)["head/output.weight"]
     expected = weights / weights.sum() @ rows
     torch.testing.assert_close(given.layout.view(combined.delta)["head/output.weight"], expected)
@@ -74,6 +82,8 @@ def test_tensors_that_are_not_adapters_are_averaged_by_examples(rule):
 def test_weights_add_up_and_follow_the_option(rule):
     given = cohort(rule)
     assert float(rule.weights(given).sum()) == pytest.approx(1)
+    if rule.weighs_content:
+        return
     uniform = type(rule)(weighting="uniform").weights(given)
     assert torch.equal(uniform, torch.full((4,), 0.25).double())
 
