@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from qfedfm.aggregation import AggregationConfig, HetLora, ModelSoup, RoLora
+from qfedfm.aggregation import AggregationConfig, FedAvg, HetLora, ModelSoup, RoLora
 from qfedfm.core.errors import RequestError
 from qfedfm.federation.config import ClientConfig, FederationConfig
 from qfedfm.federation.stages import Stage
@@ -73,6 +73,12 @@ def _rule(rule: AggregationConfig, adapter: Adapter | None, federation: Federati
             f"aggregation.kind {rule.kind} is not defined for DoRA, whose product has trained magnitudes; "
             "set model.adapter.dora to false, or use fedavg"
         )
+    if isinstance(rule, FedAvg) and rule.swarm is not None:
+        if adapter is not None or rule.angles != "plain" or rule.projection != "plain":
+            raise RequestError(
+                "aggregation.swarm mixes whole differences: it has no certificate for LoRA factors and no "
+                "other angles or projections; leave it out, or set model.adapter to {kind: none}"
+            )
     if isinstance(rule, ModelSoup) and federation.rounds != 1:
         raise RequestError(
             f"aggregation.kind soup averages once at the end, but federation.rounds is {federation.rounds}; "
@@ -152,7 +158,8 @@ def _coordinates(
             "client.algorithm metric_average weighs differences of circuit weights, and aggregation.angles "
             f"{rule.angles} averages directions; set it to plain"
         )
-    if algorithm.rescales and (rule.needs_individuals or not rule.fixed_coordinates):
+    mixed = isinstance(rule, FedAvg) and rule.swarm is not None
+    if algorithm.rescales and (mixed or rule.needs_individuals or not rule.fixed_coordinates):
         raise RequestError(
             f"client.algorithm {algorithm.kind} rescales updates for a linear mean, and aggregation.kind "
             f"{rule.kind} is not linear in them; use fedavg, fedit, ffa_lora or rolora"

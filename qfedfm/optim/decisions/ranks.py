@@ -57,7 +57,7 @@ def problem(gains: ArrayLike, similarity: ArrayLike, units: int, most: int, over
     K = len(gain)
     if gain.ndim != 1 or s.shape != (K, K) or not np.isfinite(gain).all() or (gain < 0).any():
         raise RequestError("gains must be numbers of at least 0, one for each row of similarity")
-    if not np.allclose(s, s.T) or (s < 0).any() or (s > 1).any():
+    if not np.allclose(s, s.T) or (s < -1e-9).any() or (s > 1 + 1e-9).any():
         raise RequestError("similarity must be a symmetric table of numbers from 0 to 1")
     share = 1.0 / np.arange(1, most + 1)
     shared = overlap * s * np.sqrt(np.outer(gain, gain))
