@@ -6,6 +6,7 @@ the number of shots times a stated clock. Shapes: d = numbers of an update, K = 
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import math
 import time
@@ -30,6 +31,11 @@ NAMED: dict[str, dict[str, Any]] = {
     "masks, QKD pads": {"kind": "masks", "keys": "qkd", "masks": "pads", "link": _LINK},
     "masks, 6 neighbours": {"kind": "masks", "neighbours": 6},
     "CKKS": {"kind": "ckks"},
+    "GHZ phase": {"kind": "ghz_phase"},
+    "GHZ phase, 65,536 shots": {"kind": "ghz_phase", "shots": 65_536},
+    "GHZ phase, 0.2 % noise": {"kind": "ghz_phase", "depolarizing": 0.002},
+    "GHZ phase, 5 % loss": {"kind": "ghz_phase", "loss": 0.05},
+    "QFT": {"kind": "qft_sum"},
 }
 """What is compared unless told otherwise, and every other kind of the union with its defaults."""
 SPREAD = 0.1
@@ -119,6 +125,8 @@ def compare(
     points: list[Point] = []
     left_out: list[dict[str, Any]] = []
     for label, protocol in chosen.items():
+        with contextlib.suppress(QfedfmError):
+            point(label, protocol, min(clients), 8)  # what compiles or loads does so here, outside the clock
         for count in clients:
             for size in sizes:
                 where = {"protocol": label, "clients": count, "size": size}

@@ -84,7 +84,7 @@ def test_who_drops_out_changes_nothing_but_the_average(masked):
 def test_bytes_and_errors_are_recorded_and_reported(masked, plain):
     for line, bare in zip(lines(masked), lines(plain), strict=True):
         up, down = line["sum"]["bytes_up"], line["sum"]["bytes_down"]
-        assert list(up) == ["keys", "shares", "inputs", "unmasking"]
+        assert list(up) == ["keys", "shares", "inputs", "consistency", "unmasking"]
         assert up["inputs"] == 3 * 27 * len(line["participants"])
         assert line["download_bytes"] == bare["download_bytes"] + sum(down.values())
         assert line["upload_bytes"] > sum(up.values())  # the offers too

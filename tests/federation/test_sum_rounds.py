@@ -142,7 +142,7 @@ def test_what_the_server_is_sent_holds_no_update(world):
 
     engine = summing(world.engine(), kind=Spying)
     world.run(plan_of(world, protocol=MASKS), engine=engine)
-    assert len(seen) == 4 * 4
+    assert len(seen) == 4 * 5
     weights = engine._job.weights
     for client, vector in engine._vectors.items():
         setting = engine._summation.setting(engine._job)

@@ -70,7 +70,7 @@ def test_and_so_it_is_for_fifty_clients_with_as_many_dropouts_as_allowed(keys):
 
 
 @pytest.mark.parametrize("keys", KEYS)
-@pytest.mark.parametrize("phase", ["keys", "encapsulations", "shares", "inputs", "unmasking"])
+@pytest.mark.parametrize("phase", ["keys", "encapsulations", "shares", "inputs", "consistency", "unmasking"])
 def test_as_many_as_the_threshold_allows_may_vanish_at_any_stage(keys, phase):
     options = Masks(keys=keys)
     if phase not in options.phases:
@@ -79,7 +79,7 @@ def test_as_many_as_the_threshold_allows_may_vanish_at_any_stage(keys, phase):
     left = needed(0.6, 7)
     assert left == 5
     gone = {1: phase, 4: phase}
-    who = set(found) if phase == "unmasking" else set(found) - set(gone)
+    who = set(found) if phase in ("consistency", "unmasking") else set(found) - set(gone)
     check(options, found, who, leaves=gone)
     with pytest.raises(SumAbortedError, match=r"4 of 7 clients .* needs 5"):
         add_up(options, found, leaves={**gone, 6: phase})
@@ -315,21 +315,40 @@ def test_a_changed_share_is_noticed():
 
 
 def test_a_client_tells_only_one_of_two_secrets_and_only_once():
-    messages, ends = until("unmasking", Masks(threshold=0.51))
-    first = read_table(split(ends[0].reply("unmasking", clients({0, 1, 2})), 2)[0])
+    """The server says that client 3 vanished, though it has its masked numbers."""
+    options = Masks(threshold=0.51)
+    _, ends = until("consistency", options)
+    summed = clients({0, 1, 2})
+    signed = table({k: ends[k].reply("consistency", summed) for k in (0, 1, 2)})
+    held = dict(ends[1]._held)
+    first, second = (read_table(split(ends[k].reply("unmasking", signed), 2)[0]) for k in (0, 1))
     assert set(first) == {0, 1, 2, 3} and all(len(share) == 33 for share in first.values())
-    with pytest.raises(SumAbortedError, match="out of turn"):
-        ends[0].reply("unmasking", messages[0])
-    held = ends[1]._held
-    second = read_table(split(ends[1].reply("unmasking", clients({0, 1, 2})), 2)[0])
     assert second == {k: held[k][0 if k in {0, 1, 2} else 1] for k in range(4)}
+    for phase in ("unmasking", "consistency"):
+        with pytest.raises(SumAbortedError, match="out of turn"):
+            ends[0].reply(phase, signed)
 
 
 @pytest.mark.parametrize("summed", [{0}, {1, 2, 3}, {0, 1, 2, 9}, set()])
-def test_a_client_unmasks_nothing_but_the_sum(summed):
-    _, ends = until("unmasking")
+def test_a_client_signs_nothing_but_a_sum(summed):
+    _, ends = until("consistency")
     with pytest.raises(SumAbortedError):
-        ends[0].reply("unmasking", clients(summed))
+        ends[0].reply("consistency", clients(summed))
+
+
+def test_two_stories_about_who_is_in_the_sum_are_noticed():
+    _, ends = until("consistency")
+    one, other = clients({0, 1, 2}), clients({0, 1, 2, 3})
+    signed = {0: ends[0].reply("consistency", one), 1: ends[1].reply("consistency", one)}
+    signed[2] = ends[2].reply("consistency", other)
+    with pytest.raises(SumAbortedError, match="does not fit the identity of client 2"):
+        ends[0].reply("unmasking", table(signed))
+    with pytest.raises(
+        SumAbortedError, match="2 of 4 clients agree on who is in the sum, and the sum needs 3"
+    ):
+        ends[1].reply("unmasking", table({k: signed[k] for k in (0, 1)}))
+    with pytest.raises(SumAbortedError, match="not in the sum"):
+        ends[2].reply("unmasking", table({9: signed[0]}))
 
 
 def test_a_broken_message_is_that_of_a_client_that_is_gone():

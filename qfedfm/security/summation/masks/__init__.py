@@ -10,7 +10,8 @@ u deposits its s_uv with the server, wrapped: of a client that is in the sum the
 one that vanished those of r_u, and never both. The paper shares u's Diffie-Hellman key in place of r_u;
 wrapping does the same for keys that no single private key yields (ML-KEM, QKD).
 
-Phases: ``keys`` (and ``encapsulations`` for ML-KEM), ``shares``, ``inputs``, ``unmasking``.
+Phases: ``keys`` (and ``encapsulations`` for ML-KEM), ``shares``, ``inputs``, ``consistency`` (clients
+sign who is in the sum, and unmask only what enough of them signed), ``unmasking``.
 """
 
 from __future__ import annotations

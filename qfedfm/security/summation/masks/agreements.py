@@ -100,17 +100,24 @@ class Agreement(ABC):
     def finish(self, received: Received) -> dict[int, PairKeys]:
         """Returns the keys with every neighbour that is still there."""
 
-    def _signed(self, *what: Any, content: bytes) -> bytes:
-        text = json.dumps([self._party.round, *what]).encode() + content
-        return join(content, self._party.identity.sign(text))
+    def sign(self, *what: Any, content: bytes) -> bytes:
+        """Returns this client's signature of ``content`` as what it is in this round."""
+        return self._party.identity.sign(json.dumps([self._party.round, *what]).encode() + content)
 
-    def _checked(self, sender: int, *what: Any, message: bytes) -> bytes:
-        content, signature = split(message, 2)
+    def check(self, sender: int, *what: Any, content: bytes, signature: bytes) -> None:
+        """Raises SumAbortedError unless ``sender`` has signed ``content`` as that."""
         text = json.dumps([self._party.round, *what]).encode() + content
         try:
             check_signature(self._party.directory[sender], signature, text, f"client {sender}")
         except IdentityError as error:
             raise SumAbortedError(f"client {self._party.client}: {error}") from error
+
+    def _signed(self, *what: Any, content: bytes) -> bytes:
+        return join(content, self.sign(*what, content=content))
+
+    def _checked(self, sender: int, *what: Any, message: bytes) -> bytes:
+        content, signature = split(message, 2)
+        self.check(sender, *what, content=content, signature=signature)
         return content
 
     def _pair(self, peer: int, secret: bytes, transcript: bytes, pad: bytes = b"") -> PairKeys:

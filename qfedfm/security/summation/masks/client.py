@@ -17,7 +17,7 @@ from qfedfm.security.summation.masks.integers import Integers, Words, from_bytes
 from qfedfm.security.summation.masks.keystream import add_masks
 from qfedfm.security.summation.masks.shamir import SECRET_BYTES, SHARE_BYTES, share
 from qfedfm.security.summation.protocol import Job, Message, SumAbortedError, SumClient, needed
-from qfedfm.security.summation.wire import join, read_clients, read_table, split, table
+from qfedfm.security.summation.wire import clients, join, read_clients, read_table, split, table
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,11 @@ class Setting:
         """Returns where the polynomials are evaluated for a client."""
         return self.job.clients.index(client) + 1
 
-    def enough(self, clients: int, what: str) -> None:
+    def enough(self, count: int, what: str) -> None:
         """Raises SumAbortedError unless so many clients are enough."""
-        if clients < self.survivors:
+        if count < self.survivors:
             asked = max(self.job.asked, len(self.job.clients))
-            raise SumAbortedError(f"{clients} of {asked} clients {what}, and the sum needs {self.survivors}")
+            raise SumAbortedError(f"{count} of {asked} clients {what}, and the sum needs {self.survivors}")
 
 
 class MaskClient(SumClient):
@@ -88,6 +88,7 @@ class MaskClient(SumClient):
         self._own = secrets.token_bytes(SECRET_BYTES)  # b_u
         self._wrapping = secrets.token_bytes(SECRET_BYTES)  # r_u
         self._there: set[int] = set()
+        self._summed: set[int] = set()
         self._done = 0
 
     @property
@@ -110,7 +111,12 @@ class MaskClient(SumClient):
         if phase in self._agreement.phases:
             common, addressed = self._agreement.offer(phase, _received(message))
             return join(common, table(addressed))
-        answers = {"shares": self._shares, "inputs": self._inputs, "unmasking": self._unmasking}
+        answers = {
+            "shares": self._shares,
+            "inputs": self._inputs,
+            "consistency": self._consistency,
+            "unmasking": self._unmasking,
+        }
         return answers[phase](message)
 
     def _shares(self, message: bytes) -> bytes:
@@ -158,13 +164,24 @@ class MaskClient(SumClient):
             self._add_pads(words, mine, 1)
         return to_bytes(words, setting.integers.bits)
 
-    def _unmasking(self, message: bytes) -> bytes:
-        """Returns shares of b for those in the sum, of r for those who vanished, or what pads leave over."""
+    def _consistency(self, message: bytes) -> bytes:
+        """Returns a signature of who is in the sum, as this client was told."""
         setting, me = self._setting, self._me
-        summed = read_clients(message)
+        self._summed = summed = read_clients(message)
         setting.enough(len(summed), "are in the sum")
         if not summed <= self._there or me not in summed or not connected(setting.graph, summed):
             raise SumAbortedError(f"client {me} was asked to unmask something that is not the sum")
+        return self._agreement.sign("in the sum", content=message)
+
+    def _unmasking(self, message: bytes) -> bytes:
+        """Returns shares of b for those in the sum, of r for those who vanished, or what pads leave over."""
+        setting, me, summed = self._setting, self._me, self._summed
+        signed = read_table(message)
+        if not set(signed) <= summed:
+            raise SumAbortedError(f"client {me} was sent signatures of clients that are not in the sum")
+        for peer, signature in signed.items():
+            self._agreement.check(peer, "in the sum", content=clients(summed), signature=signature)
+        setting.enough(len(signed), "agree on who is in the sum")
         shares = {
             peer: own if peer in summed else b"" if setting.pads else wrapping
             for peer, (own, wrapping) in self._held.items()

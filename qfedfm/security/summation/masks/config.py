@@ -95,9 +95,9 @@ class Masks(SumProtocol):
 
     @property
     def phases(self) -> tuple[str, ...]:
-        """The key agreement's phases, then shares, masked inputs, unmasking."""
+        """The key agreement's phases, then shares, masked inputs, consistency, unmasking."""
         agreement = ("keys", "encapsulations") if self.keys == "ml-kem" else ("keys",)
-        return (*agreement, "shares", "inputs", "unmasking")
+        return (*agreement, "shares", "inputs", "consistency", "unmasking")
 
     @property
     def promise(self) -> Promise:
@@ -110,8 +110,8 @@ class Masks(SumProtocol):
         if self.neighbours is not None:
             against = f"the server and fewer than {self.threshold:.0%} of a client's neighbours together"
         lies = (
-            "can stop a round; it can lie about who vanished, but gains nothing without clients on its "
-            "side: each gives shares of one of another's two secrets, and either needs more than half"
+            "can stop a round; if it lies about who vanished, clients see it: more than half sign who is in "
+            "the sum before one unmasks it, and each tells shares of one of another's two secrets only"
         )
         return Promise(
             hides_from=f"{against}; rests on {rests}",

@@ -33,6 +33,7 @@ class MaskServer(SumServer):
         self._addressed: dict[int, dict[int, bytes]] = {}
         self._wrapped: dict[int, dict[int, bytes]] = {}
         self._masked: dict[int, bytes] = {}
+        self._signatures: dict[int, bytes] = {}
         self._shares: dict[int, dict[int, bytes]] = {}
         self._corrections: dict[int, bytes] = {}
         self._refused: dict[int, str] = {}
@@ -43,8 +44,10 @@ class MaskServer(SumServer):
         """Returns what neighbours sent each other in the phase before, or who is there."""
         if phase == self._setting.phases[0]:
             return dict.fromkeys(sorted(self._there), b"")
-        if phase == "unmasking":
+        if phase == "consistency":
             return dict.fromkeys(sorted(self._there), clients(self._there))
+        if phase == "unmasking":
+            return dict.fromkeys(sorted(self._there), table(self._signatures))
         relayed = {client: self._relayed(client) for client in sorted(self._there)}
         if phase == "inputs":
             return {client: join(clients(self._there), message) for client, message in relayed.items()}
@@ -55,6 +58,7 @@ class MaskServer(SumServer):
         readers: dict[str, Callable[[int, bytes], None]] = {
             "shares": self._read_shares,
             "inputs": self._read_input,
+            "consistency": self._read_signature,
             "unmasking": self._read_unmasking,
         }
         self._common, self._addressed = {}, {}
@@ -127,6 +131,9 @@ class MaskServer(SumServer):
         if len(message) != expected:
             raise SumAbortedError(f"it sent {len(message)} bytes of masked numbers, not {expected}")
         self._masked[client] = message
+
+    def _read_signature(self, client: int, message: bytes) -> None:
+        self._signatures[client] = message
 
     def _read_unmasking(self, client: int, message: bytes) -> None:
         found, correction = split(message, 2)
