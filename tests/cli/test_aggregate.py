@@ -61,7 +61,7 @@ def test_wrong_requests(arguments, words, capsys):
 def test_every_kind_is_compared_by_default():
     assert isinstance(protocols()["masks, QKD"], Masks)
     kinds = {protocol.kind for protocol in protocols().values()}
-    assert {"plain", "masks"} <= kinds and set(NAMED) - {"CKKS"} <= set(protocols())
+    assert {"plain", "masks", "ghz_phase", "qft_sum"} <= kinds and set(NAMED) - {"CKKS"} <= set(protocols())
 
 
 def test_exponents_are_those_of_the_costs():

@@ -156,6 +156,25 @@ def test_homomorphic_sums_are_as_good_as_their_noise(plain, tmp_path):
     assert all(line["sum"]["rmse"] < 1e-6 for line in lines(found))
 
 
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"kind": "ghz_phase", "bound": 0.5, "shots": 4096, "depolarizing": 0.002, "verify": 40}, 0.01),
+        ({"kind": "ghz_phase", "bound": 0.5, "robust": True, "clusters": 2, "loss": 0.01}, 1e-3),
+        ({"kind": "qft_sum", "bits": 20}, 1e-4),
+    ],
+)
+def test_quantum_sums_train_as_well_as_their_error(options, error, plain, tmp_path):
+    found = run(tmp_path / "run", **options)
+    for line, other in zip(lines(found), lines(plain), strict=True):
+        assert line["participants"] == other["participants"]
+        assert 0 < line["sum"]["rmse"] < error and line["sum"]["clipped"] == 0
+        assert line["sum"]["states"] >= line["sum"]["shots"] > 0
+    np.testing.assert_allclose(numbers(found), numbers(plain), atol=30 * error)
+    again = run(tmp_path / "again", **options)
+    assert model(again) == model(found)
+
+
 def test_clipped_numbers_are_told(tmp_path):
     found = run(tmp_path / "run", kind="masks", bound=1e-3)
     assert found.summary["sum_clipped"] > 0
