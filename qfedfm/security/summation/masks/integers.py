@@ -110,8 +110,7 @@ def from_bytes(message: bytes, bits: int) -> Words:
 def add_messages(messages: Sequence[bytes], size: int, bits: int) -> Words:
     """Returns the sum of the numbers in ``messages`` mod 2^b, shape (d,).
 
-    Each chunk is added up over all messages before the next, so that only messages are read from memory, and
-    in the width in which it came: carries of 24-bit numbers are found by comparison.
+    Each chunk is added up over all messages before the next, so that only messages are read from memory.
     """
     total = np.zeros(size, np.uint32)
     if bits != 24:
@@ -123,18 +122,13 @@ def add_messages(messages: Sequence[bytes], size: int, bits: int) -> Words:
                 np.add(part, plane[start : start + CHUNK], out=part)
             total[start : start + CHUNK] = part
         return total
-    lows = [np.frombuffer(message, "<u2", size) for message in messages]
+    from qfedfm.security.summation.masks.words_kernel import add_planes
+
+    lows = [np.frombuffer(message, np.uint16, size) for message in messages]
     highs = [np.frombuffer(message, np.uint8, size, 2 * size) for message in messages]
     for start in range(0, size, CHUNK):
-        count = min(CHUNK, size - start)
-        low, high, carry = np.zeros(count, np.uint16), np.zeros(count, np.uint8), np.empty(count, np.bool_)
-        for lower, upper in zip(lows, highs, strict=True):
-            piece = lower[start : start + CHUNK]
-            np.add(low, piece, out=low)
-            np.less(low, piece, out=carry)
-            np.add(high, upper[start : start + CHUNK], out=high)
-            np.add(high, carry.view(np.uint8), out=high)
-        total[start : start + CHUNK] = high
-        total[start : start + CHUNK] <<= np.uint32(16)
-        total[start : start + CHUNK] |= low
+        end = min(start + CHUNK, size)
+        for low, high in zip(lows, highs, strict=True):
+            add_planes(total[start:end], low[start:end], high[start:end])
+    total &= np.uint32(0xFFFFFF)
     return total
