@@ -1,0 +1,168 @@
+"""``qfedfm ibm``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+Command = Callable[..., None]
+
+
+@click.group()
+def ibm() -> None:
+    """IBM Quantum: backends, what a job costs, submit, status, fetch, cancel.
+
+    Fake backends (fake_sherbrooke, ...) need no account and cost nothing.
+    """
+
+
+def job_options(command: Command) -> Command:
+    """Adds the options of what is run and how."""
+    for option in reversed(
+        [
+            click.argument("subject", type=click.Path(path_type=Path)),
+            click.option("--backend", "backend_name", required=True, help="fake_sherbrooke, ibm_torino, ..."),
+            click.option(
+                "--parameters", type=click.Path(path_type=Path), help="JSON with a file's parameters."
+            ),
+            click.option("--shots", type=click.IntRange(min=1), default=4096, show_default=True),
+            click.option("--optimization-level", type=click.IntRange(0, 3), default=3, show_default=True),
+            click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=7, show_default=True),
+            click.option("--readout-mitigation", is_flag=True, help="Invert each qubit's readout matrix."),
+            click.option(
+                "--zne", "scales", metavar="1,3,5", help="Extrapolate to zero noise from these folds."
+            ),
+            click.option(
+                "--zne-fit", type=click.Choice(["linear", "richardson"]), default="linear", show_default=True
+            ),
+            click.option("--twirling", is_flag=True, help="Pauli twirling of gates and measurements."),
+            click.option(
+                "--dynamical-decoupling",
+                type=click.Choice(["none", "XX", "XpXm", "XY4"]),
+                default="none",
+                show_default=True,
+                help="Real backends only.",
+            ),
+            click.option(
+                "--mode",
+                type=click.Choice(["job", "batch", "session"]),
+                default="job",
+                show_default=True,
+                help="Real backends only.",
+            ),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+def read_options(given: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Returns the job's options, and what of ``given`` is not among them."""
+    from pydantic import ValidationError
+
+    from qfedfm.core.errors import RequestError
+    from qfedfm.quantum.ibm import JobOptions, Zne
+
+    rest = dict(given)
+    scales, fit = rest.pop("scales"), rest.pop("zne_fit")
+    try:
+        zne = None
+        if scales is not None:
+            zne = Zne(scales=tuple(int(scale) for scale in scales.split(",")), fit=fit)
+        elif fit != "linear":
+            raise RequestError("--zne-fit has no effect without --zne; give for example --zne 1,3,5")
+        names = [name for name in JobOptions.model_fields if name in rest]
+        return JobOptions(zne=zne, **{name: rest.pop(name) for name in names}), rest
+    except RequestError:
+        raise
+    except ValidationError as error:
+        cause = error.errors()[0].get("ctx", {}).get("error")
+        raise RequestError(str(cause or error.errors()[0]["msg"])) from None
+    except ValueError as error:
+        raise RequestError(f"--zne is {scales!r}; expected odd numbers such as 1,3,5") from error
+
+
+@ibm.command("backends")
+@click.argument("names", nargs=-1)
+@click.option(
+    "--fake", "fake", flag_value=True, default=None, help="The installed fake ones, account or not."
+)
+@click.option("--min-qubits", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print them as one JSON object.")
+def backends_command(names: tuple[str, ...], fake: bool | None, min_qubits: int, as_json: bool) -> None:
+    """List the account's backends; without an account the installed fake ones (or only NAMES)."""
+    from qfedfm.cli.main import print_json
+    from qfedfm.quantum.ibm import describe_backend, find_backend, list_backends
+    from qfedfm.quantum.ibm.account import HOW, has_account
+    from qfedfm.quantum.ibm.backends import is_fake
+
+    if names:
+        rows = [describe_backend(find_backend(name), queue=not is_fake(name)) for name in names]
+        channel = "local" if all(is_fake(name) for name in names) else "ibm_quantum_platform"
+    else:
+        channel, rows = list_backends(fake=fake, least=min_qubits)
+    advice = None if has_account() else f"no account: these are fake backends; for real ones {HOW}"
+    if as_json:
+        print_json({"channel": channel, "backends": rows, "advice": advice})
+        return
+    click.echo(
+        f"{'name':<20} {'qubits':>6} {'queue':>6} {'2q gate':>8} {'2q error':>9} {'readout':>8}  basis"
+    )
+    for row in rows:
+        waiting = "-" if row["queue"] is None else str(row["queue"])
+        two, readout = (
+            "-" if row[key] is None else f"{row[key]:.2e}" for key in ("two_qubit_error", "readout_error")
+        )
+        basis, gate = " ".join(row["basis_gates"]), row["two_qubit_gate"] or "-"
+        name = row["name"]
+        click.echo(f"{name:<20} {row['qubits']:>6} {waiting:>6} {gate:>8} {two:>9} {readout:>8}  {basis}")
+        for note in row["notes"]:
+            click.echo(f"{'':<20} {note}")
+    if advice:
+        click.echo(advice, err=True)
+
+
+@ibm.command("estimate")
+@job_options
+@click.option("--json", "as_json", is_flag=True, help="Print the estimate as one JSON object.")
+def estimate_command(subject: Path, backend_name: str, as_json: bool, **given: Any) -> None:
+    """What running SUBJECT would cost: qubits, gates, expected fidelity, circuits, QPU seconds.
+
+    SUBJECT is an OpenQASM 3 file. Nothing is submitted.
+    """
+    from qfedfm.cli.main import print_json
+    from qfedfm.quantum.ibm import compile_program, estimate, find_backend
+    from qfedfm.quantum.ibm.calibration import take_calibration
+
+    options, rest = read_options(given)
+    what = read(subject, rest)
+    backend = find_backend(backend_name)
+    program = compile_program(what.circuit, backend, options)
+    calibration = take_calibration(backend, [part.circuit for part in program.parts])
+    found = estimate(program, calibration, options, what.samples).plain()
+    found |= {"subject": str(subject), "samples": what.samples, "calibrated": calibration.taken}
+    found |= {"options": options.plain()}
+    if as_json:
+        print_json(found)
+    else:
+        echo(found)
+
+
+def read(subject: Path, rest: dict[str, Any]) -> Any:
+    """Returns the circuit and points of what the user named."""
+    from qfedfm.quantum.ibm.points import read_subject
+
+    found = read_subject(subject, rest.get("parameters"))
+    for note in found.notes:
+        click.echo(f"note: {note}", err=True)
+    return found
+
+
+def echo(found: dict[str, Any]) -> None:
+    """Prints key and value, one a line."""
+    for key, value in found.items():
+        shown = f"{value:.6g}" if isinstance(value, float) else value
+        click.echo(f"{key.replace('_', ' '):<20} {shown}")
