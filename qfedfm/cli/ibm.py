@@ -166,3 +166,169 @@ def echo(found: dict[str, Any]) -> None:
     for key, value in found.items():
         shown = f"{value:.6g}" if isinstance(value, float) else value
         click.echo(f"{key.replace('_', ' '):<20} {shown}")
+
+
+LEDGER = click.option(
+    "--ledger",
+    "ledger_folder",
+    type=click.Path(path_type=Path),
+    help="The folder of jobs (default: $QFEDFM_JOBS, else jobs/).",
+)
+
+
+@ibm.command("submit")
+@job_options
+@LEDGER
+@click.option(
+    "--max-seconds", type=click.FloatRange(min=0, min_open=True), help="Most QPU seconds (real: 60)."
+)
+@click.option("--yes", is_flag=True, help="Do not ask before submitting to a real backend.")
+@click.option(
+    "--copy", type=click.IntRange(min=0), default=0, help="1, 2, ... to run the same job once more."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the job as one JSON object.")
+def submit_command(
+    subject: Path,
+    backend_name: str,
+    ledger_folder: Path | None,
+    max_seconds: float | None,
+    yes: bool,
+    copy: int,
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """Submit SUBJECT as one job and return; what was submitted before is not submitted twice.
+
+    SUBJECT is an OpenQASM 3 file. On a fake backend a process of its own runs the job.
+    """
+    from qfedfm.quantum.ibm.jobs import submit
+    from qfedfm.quantum.ibm.ledger import Ledger
+
+    options, rest = read_options(given)
+    what = read(subject, rest)
+
+    def confirm(figures: dict[str, Any]) -> bool:
+        if yes:
+            return True
+        click.echo(
+            f"{figures['circuits']} circuits of {figures['shots']} shots on {backend_name}: about "
+            f"{figures['qpu_seconds']:.1f} s on the processor, expected fidelity {figures['fidelity']:.3f}",
+            err=True,
+        )
+        return click.confirm("submit?", err=True)
+
+    found = submit(
+        Ledger(ledger_folder),
+        what,
+        backend_name,
+        options,
+        max_seconds=max_seconds,
+        confirm=confirm,
+        copy=copy,
+    )
+    row = describe(found.job) | {"new": found.new}
+    if not found.new:
+        click.echo(f"the same job was submitted before ({row['created']}); --copy 1 runs it again", err=True)
+    show(row, as_json)
+
+
+@ibm.command("status")
+@click.argument("jobs", nargs=-1)
+@LEDGER
+@click.option("--json", "as_json", is_flag=True, help="Print the jobs as one JSON object.")
+def status_command(jobs: tuple[str, ...], ledger_folder: Path | None, as_json: bool) -> None:
+    """Say how far JOBS (or all jobs of the ledger) are."""
+    from qfedfm.cli.main import print_json
+    from qfedfm.quantum.ibm.jobs import refresh
+    from qfedfm.quantum.ibm.ledger import Ledger
+
+    ledger = Ledger(ledger_folder)
+    chosen = [ledger.job(name) for name in jobs] if jobs else ledger.jobs()
+    for job in chosen:
+        refresh(job)
+    rows = [describe(job) for job in chosen]
+    if as_json:
+        print_json({"ledger": str(ledger.folder), "jobs": rows})
+        return
+    if not rows:
+        click.echo(f"{ledger.folder}: no jobs")
+    for row in rows:
+        error = f"  {row['error']}" if row["error"] else ""
+        click.echo(f"{row['id']}  {row['status']:<10} {row['backend']:<20} {row['source']}{error}")
+
+
+@ibm.command("fetch")
+@click.argument("job")
+@LEDGER
+@click.option("--wait", "seconds", type=click.FloatRange(min=0), default=60.0, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
+def fetch_command(job: str, ledger_folder: Path | None, seconds: float, as_json: bool) -> None:
+    """Fetch JOB: values and standard errors, beside them the ideal and the noisy-simulated values."""
+    from qfedfm.cli.main import print_json
+    from qfedfm.quantum.ibm.jobs import fetch
+    from qfedfm.quantum.ibm.ledger import Ledger
+
+    found = fetch(Ledger(ledger_folder).job(job), seconds)
+    if as_json:
+        print_json(found)
+        return
+    click.echo(f"{found['id']}  {found['backend']}  {found['shots']} shots")
+    for method, values in found["estimates"].items():
+        error = f", off by {values['rms_error']:.4f} (rms)" if "rms_error" in values else ""
+        click.echo(f"{method}{error}")
+        for sample in range(min(found["samples"], 20)):
+            for place, name in enumerate(found["observables"]):
+                beside = "".join(
+                    f"  {word} {column[sample][place]:+.4f}"
+                    for word, column in (("ideal", found["ideal"]), ("noisy", values["noisy"]))
+                    if column is not None
+                )
+                value, sigma = values["values"][sample][place], values["standard_errors"][sample][place]
+                click.echo(f"  {sample:>4} {name:<24} {value:+.4f} ± {sigma:.4f}{beside}")
+    for note in found["notes"]:
+        click.echo(f"note: {note}", err=True)
+
+
+@ibm.command("cancel")
+@click.argument("job")
+@LEDGER
+@click.option("--json", "as_json", is_flag=True, help="Print the job as one JSON object.")
+def cancel_command(job: str, ledger_folder: Path | None, as_json: bool) -> None:
+    """Cancel JOB."""
+    from qfedfm.quantum.ibm.jobs import cancel
+    from qfedfm.quantum.ibm.ledger import Ledger
+
+    found = Ledger(ledger_folder).job(job)
+    cancel(found)
+    show(describe(found), as_json)
+
+
+def describe(job: Any) -> dict[str, Any]:
+    """Returns what one wants to know of a job at a glance."""
+    request, state = job.request, job.state
+    return {
+        "id": job.id,
+        "status": state.status,
+        "backend": request.backend,
+        "source": request.source,
+        "created": request.created,
+        "updated": state.updated,
+        "attempt": state.attempt,
+        "job_id": state.job_id,
+        "error": state.error,
+        "usage_seconds": state.usage_seconds,
+        "estimated_seconds": request.estimate["qpu_seconds"],
+        "circuits": list(request.circuits),
+        "layout": list(request.layout),
+        "folder": str(job.folder),
+    }
+
+
+def show(row: dict[str, Any], as_json: bool) -> None:
+    """Prints one job."""
+    from qfedfm.cli.main import print_json
+
+    if as_json:
+        print_json(row)
+    else:
+        echo({key: row[key] for key in ("id", "status", "backend", "estimated_seconds", "folder")})

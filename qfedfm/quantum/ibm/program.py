@@ -75,7 +75,7 @@ class Program:
         layout: Physical qubit of each qubit of the circuit, where it is measured.
         parts: The PUBs, in order.
         columns: Evaluates the angles of all samples.
-        parameters: Qiskit's parameters, one a column.
+        parameters: The names of Qiskit's parameters, one a column.
     """
 
     circuit: Circuit
@@ -83,7 +83,7 @@ class Program:
     layout: tuple[int, ...]
     parts: tuple[Part, ...]
     columns: AngleColumns
-    parameters: tuple[Parameter, ...]
+    parameters: tuple[str, ...]
 
     @property
     def two_qubit_gates(self) -> int:
@@ -108,13 +108,18 @@ class Program:
         return sum(samples if part.broadcast else 1 for part in self.parts)
 
 
-def pub(circuit: QuantumCircuit, parameters: Sequence[Parameter], angles: Floats) -> tuple[Any, ...]:
+def pub(circuit: QuantumCircuit, names: Sequence[str], angles: Floats) -> tuple[Any, ...]:
     """Returns one PUB with the columns of ``angles`` that ``circuit`` still has after transpiling."""
-    left = set(circuit.parameters)
-    kept = [k for k, parameter in enumerate(parameters) if parameter in left]
-    if not kept:
+    columns = columns_of(circuit, names)
+    if not columns:
         return (circuit,)
-    return (circuit, {tuple(parameters[k] for k in kept): angles[:, kept]})
+    return (circuit, {tuple(columns): angles[:, list(columns.values())]})
+
+
+def columns_of(circuit: QuantumCircuit, names: Sequence[str]) -> dict[Parameter, int]:
+    """Returns the column of each parameter of a circuit (matched by name, as it may come from a file)."""
+    place = {name: column for column, name in enumerate(names)}
+    return {parameter: place[parameter.name] for parameter in circuit.parameters}
 
 
 def compile_program(circuit: Circuit, backend: Any, options: JobOptions) -> Program:
@@ -140,7 +145,7 @@ def compile_program(circuit: Circuit, backend: Any, options: JobOptions) -> Prog
             f"{backend.name} has {backend.num_qubits} qubits, circuit {circuit.name} needs {circuit.qubits}"
         )
     strings = strings_of(circuit)
-    base, parameters, angles = _untranspiled(circuit)
+    base, parameters, angles = untranspiled(circuit)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         transpiled = generate_preset_pass_manager(
@@ -169,10 +174,12 @@ def compile_program(circuit: Circuit, backend: Any, options: JobOptions) -> Prog
                     empty.x(layout[qubit])
             calibration = _measured(empty, everything, layout, {})
             parts.append(Part(kind, finish.run(calibration), everything))
-    return Program(circuit, strings, layout, tuple(parts), AngleColumns(circuit, angles), tuple(parameters))
+    names = tuple(parameter.name for parameter in parameters)
+    return Program(circuit, strings, layout, tuple(parts), AngleColumns(circuit, angles), names)
 
 
-def _untranspiled(circuit: Circuit) -> tuple[QuantumCircuit, list[Parameter], list[Angle]]:
+def untranspiled(circuit: Circuit) -> tuple[QuantumCircuit, list[Parameter], list[Angle]]:
+    """Returns the circuit of Pauli rotations, a parameter for each angle that is not constant, the angles."""
     parameters: list[Parameter] = []
     angles: list[Angle] = []
     base = QuantumCircuit(circuit.qubits)

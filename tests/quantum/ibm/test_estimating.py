@@ -9,8 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("qiskit_ibm_runtime")
-
 from qfedfm.circuits import family
 from qfedfm.circuits.openqasm import read_qasm_file
 from qfedfm.cli.main import invoke
@@ -22,12 +20,6 @@ from qfedfm.quantum.ibm.folding import extrapolation_weights
 from qfedfm.quantum.ibm.points import read_subject
 
 GHZ = gallery_folder() / "ghz_phase_sum" / "n04_l2.qasm"
-
-
-@pytest.fixture(autouse=True)
-def _no_account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.delenv("QISKIT_IBM_TOKEN", raising=False)
-    monkeypatch.setattr("qfedfm.quantum.ibm.account._saved", dict)
 
 
 def call(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> dict[str, object]:
