@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-Command = Callable[..., None]
+from qfedfm.cli.ibm_options import job_options, read, read_options
 
 
 @click.group()
@@ -17,72 +16,6 @@ def ibm() -> None:
 
     Fake backends (fake_sherbrooke, ...) need no account and cost nothing.
     """
-
-
-def job_options(command: Command) -> Command:
-    """Adds the options of what is run and how."""
-    for option in reversed(
-        [
-            click.argument("subject", type=click.Path(path_type=Path)),
-            click.option("--backend", "backend_name", required=True, help="fake_sherbrooke, ibm_torino, ..."),
-            click.option(
-                "--parameters", type=click.Path(path_type=Path), help="JSON with a file's parameters."
-            ),
-            click.option("--shots", type=click.IntRange(min=1), default=4096, show_default=True),
-            click.option("--optimization-level", type=click.IntRange(0, 3), default=3, show_default=True),
-            click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=7, show_default=True),
-            click.option("--readout-mitigation", is_flag=True, help="Invert each qubit's readout matrix."),
-            click.option(
-                "--zne", "scales", metavar="1,3,5", help="Extrapolate to zero noise from these folds."
-            ),
-            click.option(
-                "--zne-fit", type=click.Choice(["linear", "richardson"]), default="linear", show_default=True
-            ),
-            click.option("--twirling", is_flag=True, help="Pauli twirling of gates and measurements."),
-            click.option(
-                "--dynamical-decoupling",
-                type=click.Choice(["none", "XX", "XpXm", "XY4"]),
-                default="none",
-                show_default=True,
-                help="Real backends only.",
-            ),
-            click.option(
-                "--mode",
-                type=click.Choice(["job", "batch", "session"]),
-                default="job",
-                show_default=True,
-                help="Real backends only.",
-            ),
-        ]
-    ):
-        command = option(command)
-    return command
-
-
-def read_options(given: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """Returns the job's options, and what of ``given`` is not among them."""
-    from pydantic import ValidationError
-
-    from qfedfm.core.errors import RequestError
-    from qfedfm.quantum.ibm import JobOptions, Zne
-
-    rest = dict(given)
-    scales, fit = rest.pop("scales"), rest.pop("zne_fit")
-    try:
-        zne = None
-        if scales is not None:
-            zne = Zne(scales=tuple(int(scale) for scale in scales.split(",")), fit=fit)
-        elif fit != "linear":
-            raise RequestError("--zne-fit has no effect without --zne; give for example --zne 1,3,5")
-        names = [name for name in JobOptions.model_fields if name in rest]
-        return JobOptions(zne=zne, **{name: rest.pop(name) for name in names}), rest
-    except RequestError:
-        raise
-    except ValidationError as error:
-        cause = error.errors()[0].get("ctx", {}).get("error")
-        raise RequestError(str(cause or error.errors()[0]["msg"])) from None
-    except ValueError as error:
-        raise RequestError(f"--zne is {scales!r}; expected odd numbers such as 1,3,5") from error
 
 
 @ibm.command("backends")
@@ -131,14 +64,15 @@ def backends_command(names: tuple[str, ...], fake: bool | None, min_qubits: int,
 def estimate_command(subject: Path, backend_name: str, as_json: bool, **given: Any) -> None:
     """What running SUBJECT would cost: qubits, gates, expected fidelity, circuits, QPU seconds.
 
-    SUBJECT is an OpenQASM 3 file. Nothing is submitted.
+    SUBJECT is an OpenQASM 3 file, or the folder of a run, whose trained head is run on test examples.
+    Nothing is submitted.
     """
     from qfedfm.cli.main import print_json
     from qfedfm.quantum.ibm import compile_program, estimate, find_backend
     from qfedfm.quantum.ibm.calibration import take_calibration
 
     options, rest = read_options(given)
-    what = read(subject, rest)
+    what, _ = read(subject, rest, options.seed)
     backend = find_backend(backend_name)
     program = compile_program(what.circuit, backend, options)
     calibration = take_calibration(backend, [part.circuit for part in program.parts])
@@ -149,16 +83,6 @@ def estimate_command(subject: Path, backend_name: str, as_json: bool, **given: A
         print_json(found)
     else:
         echo(found)
-
-
-def read(subject: Path, rest: dict[str, Any]) -> Any:
-    """Returns the circuit and points of what the user named."""
-    from qfedfm.quantum.ibm.points import read_subject
-
-    found = read_subject(subject, rest.get("parameters"))
-    for note in found.notes:
-        click.echo(f"note: {note}", err=True)
-    return found
 
 
 def echo(found: dict[str, Any]) -> None:
@@ -199,13 +123,14 @@ def submit_command(
 ) -> None:
     """Submit SUBJECT as one job and return; what was submitted before is not submitted twice.
 
-    SUBJECT is an OpenQASM 3 file. On a fake backend a process of its own runs the job.
+    SUBJECT is an OpenQASM 3 file, or the folder of a run, whose trained head is run on test examples. On a
+    fake backend a process of its own runs the job.
     """
     from qfedfm.quantum.ibm.jobs import submit
     from qfedfm.quantum.ibm.ledger import Ledger
 
     options, rest = read_options(given)
-    what = read(subject, rest)
+    what, head = read(subject, rest, options.seed)
 
     def confirm(figures: dict[str, Any]) -> bool:
         if yes:
@@ -225,6 +150,7 @@ def submit_command(
         max_seconds=max_seconds,
         confirm=confirm,
         copy=copy,
+        head=head,
     )
     row = describe(found.job) | {"new": found.new}
     if not found.new:
@@ -258,24 +184,42 @@ def status_command(jobs: tuple[str, ...], ledger_folder: Path | None, as_json: b
 
 
 @ibm.command("fetch")
-@click.argument("job")
+@click.argument("jobs", nargs=-1, required=True)
 @LEDGER
 @click.option("--wait", "seconds", type=click.FloatRange(min=0), default=60.0, show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
-def fetch_command(job: str, ledger_folder: Path | None, seconds: float, as_json: bool) -> None:
-    """Fetch JOB: values and standard errors, beside them the ideal and the noisy-simulated values."""
+@click.option("--plot", type=click.Path(path_type=Path), help="Draw accuracies and errors to a file.")
+@click.option("--json", "as_json", is_flag=True, help="Print the results as one JSON object.")
+def fetch_command(
+    jobs: tuple[str, ...], ledger_folder: Path | None, seconds: float, plot: Path | None, as_json: bool
+) -> None:
+    """Fetch JOBS: values and standard errors, beside them the ideal and the noisy-simulated values.
+
+    For the head of a run the accuracy with its interval; several jobs make one table.
+    """
     from qfedfm.cli.main import print_json
-    from qfedfm.quantum.ibm.jobs import fetch
+    from qfedfm.experiment import hardware
     from qfedfm.quantum.ibm.ledger import Ledger
 
-    found = fetch(Ledger(ledger_folder).job(job), seconds)
+    ledger = Ledger(ledger_folder)
+    results = [hardware.fetch_scored(ledger.job(name), seconds) for name in jobs]
+    if plot is not None:
+        hardware.figure(results).savefig(plot)
     if as_json:
-        print_json(found)
+        print_json(
+            results[0] if len(results) == 1 else {"results": results, "rows": hardware.rows_of(results)}
+        )
         return
-    click.echo(f"{found['id']}  {found['backend']}  {found['shots']} shots")
+    if len(results) == 1 and "accuracy" not in results[0]:
+        echo_values(results[0])
+    click.echo(hardware.table(results))
+    for note in dict.fromkeys(note for result in results for note in result["notes"]):
+        click.echo(f"note: {note}", err=True)
+
+
+def echo_values(found: dict[str, Any]) -> None:
+    """Prints the values of the first twenty points of a job."""
     for method, values in found["estimates"].items():
-        error = f", off by {values['rms_error']:.4f} (rms)" if "rms_error" in values else ""
-        click.echo(f"{method}{error}")
+        click.echo(method)
         for sample in range(min(found["samples"], 20)):
             for place, name in enumerate(found["observables"]):
                 beside = "".join(
@@ -285,8 +229,6 @@ def fetch_command(job: str, ledger_folder: Path | None, seconds: float, as_json:
                 )
                 value, sigma = values["values"][sample][place], values["standard_errors"][sample][place]
                 click.echo(f"  {sample:>4} {name:<24} {value:+.4f} ± {sigma:.4f}{beside}")
-    for note in found["notes"]:
-        click.echo(f"note: {note}", err=True)
 
 
 @ibm.command("cancel")

@@ -85,7 +85,21 @@ def connect() -> Any:
     if not has_account():
         raise AccountError(f"there is no IBM Quantum account: {HOW}")
     with speaking():
-        return QiskitRuntimeService(channel=CHANNEL)
+        service = QiskitRuntimeService(channel=CHANNEL)
+    _send_once(service)
+    return service
+
+
+def _send_once(service: Any) -> None:
+    """Keeps the client from sending again what a broken connection may have delivered.
+
+    Behind a proxy urllib3 takes a connection that breaks after a POST for one that never stood, and sends the
+    job a second time. Should the client change inside, :func:`qfedfm.quantum.ibm.platform.submit` still finds
+    the second job by its tag and cancels it.
+    """
+    for client in getattr(service, "_api_clients", {}).values():
+        for adapter in getattr(getattr(client, "_session", None), "adapters", {}).values():
+            adapter.max_retries = adapter.max_retries.new(other=0)
 
 
 _REFUSED = (
@@ -112,22 +126,16 @@ def speaking() -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keeps the client's warnings and log lines, which may quote the token, away from the user's terminal."""
+    """Keeps the client's warnings and log lines, which may quote the token, to itself."""
     logger = logging.getLogger("qiskit_ibm_runtime")
-    scrub = _Scrub()
-    logger.addFilter(scrub)
+    before = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.removeFilter(scrub)
-
-
-class _Scrub(logging.Filter):
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = redact(record.getMessage()), ()
-        return record.levelno > logging.WARNING
+        logger.setLevel(before)
 
 
 def translate(error: BaseException) -> Exception:
@@ -144,8 +152,10 @@ def translate(error: BaseException) -> Exception:
             "this token has no access to the instance that is set; set QISKIT_IBM_INSTANCE to a CRN of the "
             "same account, or leave it out"
         )
-    if "QiskitBackendNotFoundError" in words:
+    if kind == "QiskitBackendNotFoundError":
         return RequestError("the account has no such backend; qfedfm ibm backends lists those it has")
+    if kind in ("RuntimeJobFailureError", "RuntimeJobMaxTimeoutError", "RuntimeInvalidStateError"):
+        return RunError(f"the job has no result: {text}")
     if status in (401, 403) or (refused and status not in (429, 500, 502, 503, 504)):
         return AccountError(_REFUSED)
     if status == 429:

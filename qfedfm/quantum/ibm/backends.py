@@ -52,8 +52,15 @@ def find_backend(name: str, service: Any = None) -> Any:
             connect_sentence = f"backend {name!r} needs an IBM Quantum account{hint}"
             raise RequestError(f"{connect_sentence}; qfedfm ibm backends says how to save one")
         service = connect()
+    from qiskit.providers.exceptions import QiskitBackendNotFoundError
+
     with speaking():
-        return service.backend(name)
+        try:
+            return service.backend(name)
+        except QiskitBackendNotFoundError:
+            # The client takes an instance that refuses the token for one without backends: ask otherwise.
+            service.usage()
+            raise
 
 
 def describe_backend(backend: Any, *, queue: bool = False) -> dict[str, Any]:

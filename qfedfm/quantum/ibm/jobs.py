@@ -160,6 +160,7 @@ def _start_worker(job: Job) -> None:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                env={name: value for name, value in os.environ.items() if name != "QISKIT_IBM_TOKEN"},
                 pass_fds=(handle,),
             )
         job.update(worker=process.pid)

@@ -33,25 +33,23 @@ OPEN: tuple[Status, ...] = ("submitting", "queued", "running")
 
 
 class HeadReadout(Config):
-    """How a trained head goes on from expectation values: ``logits = scale * values @ weight.T + bias``.
+    """How a trained head goes on from expectation values: ``logits = values @ readout.T + bias``.
 
     Args:
         run: The run's folder.
         examples: Numbers of the examples in the run's test data.
         labels: Their classes.
         label_names: The classes.
-        weight: Shape (classes, observables).
+        readout: Shape (classes, observables).
         bias: Shape (classes,).
-        scale: The factor on the values.
     """
 
     run: str
     examples: tuple[int, ...]
     labels: tuple[int, ...]
     label_names: tuple[str, ...]
-    weight: tuple[tuple[float, ...], ...]
+    readout: tuple[tuple[float, ...], ...]
     bias: tuple[float, ...]
-    scale: float
 
 
 class JobRequest(Config):

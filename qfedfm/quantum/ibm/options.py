@@ -35,6 +35,28 @@ class Zne(Config):
         return tuple(sorted(value))
 
 
+class HardwareOptions(Config):
+    """Training with hardware in the loop: the circuit of every training step is a job, within a budget.
+
+    Evaluation between rounds is by exact simulation, which costs nothing; ``qfedfm ibm submit RUN`` evaluates
+    the trained head on hardware.
+
+    Args:
+        max_jobs: The most jobs of the whole run.
+        max_seconds: The most seconds on the processor of the whole run (for a fake backend as estimated).
+        shots: Measured bit strings of each circuit.
+        gradient: ``spsa`` evaluates each sample at two more points, ``exact`` (parameter shift) at two more
+            for each angle; either way in the same job as the value.
+        mode: ``batch`` and ``session`` keep a real processor between jobs.
+    """
+
+    max_jobs: Annotated[int, Field(ge=1)]
+    max_seconds: Annotated[float, Field(gt=0)]
+    shots: Annotated[int, Field(ge=1, le=10_000_000)] = 1024
+    gradient: Literal["spsa", "exact"] = "spsa"
+    mode: Mode = "job"
+
+
 class JobOptions(Config):
     """How a job is transpiled and run.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -44,15 +43,6 @@ def sampler(mode: Any, options: JobOptions, *, tag: str | None = None, most: flo
     if most is not None:
         found.options.max_execution_time = max(1, math.ceil(most))
     return found
-
-
-def mode_of(backend: Any, options: JobOptions) -> Any:
-    """Returns a context that gives what the Sampler runs in: the backend, a batch or a session on it."""
-    if options.mode == "job":
-        return nullcontext(backend)
-    from qiskit_ibm_runtime import Batch, Session
-
-    return (Batch if options.mode == "batch" else Session)(backend=backend)
 
 
 def circuit_of(request: JobRequest) -> Circuit:

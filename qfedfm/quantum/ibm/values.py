@@ -172,3 +172,11 @@ def _estimate(
                 rate = (pair[which] * readout.shots + 1.0) / (readout.shots + 2.0)
                 variances += slope**2 * rate * (1.0 - rate) / readout.shots
     return Values(values, np.sqrt(variances))
+
+
+def string_values(
+    parts: Sequence[Part], found: Sequence[Sequence[Distribution]], strings: Strings, samples: int
+) -> Floats:
+    """Returns the raw values of the Pauli strings themselves, shape (N, strings)."""
+    every = np.eye(len(strings.strings))
+    return _moments(parts, found, every, strings, {1: 1.0}, None, samples)[0]
