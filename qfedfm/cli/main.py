@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "runs": ("qfedfm.cli.report:runs", "List the runs in a folder."),
     "circuits": ("qfedfm.cli.circuits:circuits", "Circuits: list, show, export, check, analyse."),
     "qkd": ("qfedfm.cli.qkd:qkd", "Quantum key distribution: rates, a link pulse by pulse, a key manager."),
+    "ibm": ("qfedfm.cli.ibm:ibm", "IBM Quantum: backends, estimate, submit, status, fetch, cancel."),
     "certs": ("qfedfm.cli.certs:certs", "Make an authority and TLS identities."),
     "aggregate": ("qfedfm.cli.aggregate:aggregate", "List the aggregation rules, measure them."),
     "bench": ("qfedfm.cli.bench:bench", "Measure against named peers."),

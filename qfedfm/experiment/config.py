@@ -28,6 +28,13 @@ _NOT_BUILT = {
 }
 
 
+def _runs_circuits(part: Any) -> bool:
+    """Returns whether an optimizer or algorithm evaluates the circuit beside the training step's gradient."""
+    if isinstance(part, CircuitOptimizerConfig):
+        return True
+    return bool(getattr(part, "needs_circuit", False) or getattr(part, "seeded", False))
+
+
 class Experiment(Config):
     """Everything that defines a run.
 
@@ -92,6 +99,13 @@ class Experiment(Config):
                 f"client.algorithm.shots measures a circuit, and model.head {head.kind} has none; "
                 "leave it out"
             )
+        if getattr(head, "hardware", None) is not None:
+            own = next((part.kind for part in (optimizer, method) if _runs_circuits(part)), None)
+            if own is not None:
+                raise RequestError(
+                    f"{own} runs the circuit in a way of its own, and with model.head.hardware each step is "
+                    "one job with its gradient; use an ordinary client.optimizer and client.algorithm"
+                )
         protocol = self.security.sum
         check(
             self.federation,
@@ -114,5 +128,10 @@ class Experiment(Config):
         return Adapter(rank=options.rank, scale=options.scale, dora=options.dora)
 
     def defining(self) -> dict[str, Any]:
-        """Returns the options that results depend on: all but the name and the trackers."""
-        return {key: value for key, value in self.plain().items() if key not in ("name", "track")}
+        """Returns the options that results depend on: all but the name, the trackers and a budget of jobs."""
+        found = {key: value for key, value in self.plain().items() if key not in ("name", "track")}
+        hardware = found["model"]["head"].pop("hardware", None)
+        if hardware is not None:  # a budget may be raised, and the run goes on
+            del hardware["max_jobs"], hardware["max_seconds"]
+            found["model"]["head"]["hardware"] = hardware
+        return found

@@ -19,6 +19,7 @@ from qfedfm.core.random import Streams
 from qfedfm.experiment.config import RESULTS_VERSION, Experiment
 from qfedfm.experiment.folder import RunFolder
 from qfedfm.experiment.identity import backbone_hash, run_identity
+from qfedfm.experiment.job_book import job_book
 from qfedfm.experiment.parts import Parts, make_engine, make_plan, seeded
 from qfedfm.experiment.progress import Progress, SilentProgress
 from qfedfm.experiment.rounds import run_rounds
@@ -123,6 +124,7 @@ def run_experiment(
         engine = make_engine(experiment, data, model, store)
         personal = Personal(plan, engine, range(min(len(data.clients), CLIENTS_SCORED)))
         parts = Parts(experiment, data, model, plan, streams, device, run_id, store, engine, personal, verify)
+        stack.enter_context(job_book(experiment, folder.path))
         finish(parts, folder, run_rounds(parts, folder, show, after_round))
         if report:
             from qfedfm.experiment.report import write_report

@@ -59,7 +59,7 @@ def evaluate_run(
         shots=shots,
         generator=streams.torch("shots") if shots is not None else None,
     )
-    inputs, labels, names = _labelled(run, experiment, model.label_names, data, text, label)
+    inputs, labels, names = labelled(run, experiment, model.label_names, data, text, label)
     found = score(model.logits(inputs), labels, names, streams.at("scores"))
     return {
         "run": str(run.folder),
@@ -71,14 +71,15 @@ def evaluate_run(
     }
 
 
-def _labelled(
+def labelled(
     run: Run,
     experiment: Experiment,
     label_names: Sequence[str],
-    data: str | Path | None,
-    text: str | None,
-    label: str | None,
+    data: str | Path | None = None,
+    text: str | None = None,
+    label: str | None = None,
 ) -> tuple[Sequence[str] | np.ndarray, np.ndarray, Sequence[str]]:
+    """Returns inputs, labels and label names of a run's test data, or of a file of labelled texts."""
     from qfedfm import data as data_room
 
     options = experiment.data

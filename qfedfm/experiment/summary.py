@@ -8,6 +8,7 @@ import numpy as np
 
 from qfedfm.experiment.folder import RunFolder, keep_rounds
 from qfedfm.experiment.identity import config_hash
+from qfedfm.experiment.job_book import jobs_used
 from qfedfm.experiment.parts import Parts
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def finish(parts: Parts, folder: RunFolder, state: State) -> None:
             "refused_updates": sum(len(line.get("refused", ())) for line in rounds),
             **_channel_totals(rounds),
             **_sum_totals(rounds),
+            **jobs_used(parts.experiment, folder.path),
             "local_steps": sum(line.get("steps", 0) for line in rounds),
             "classes": len(data.label_names),
             "clients": len(data.clients),

@@ -162,6 +162,14 @@ class AdaptedModel(Parts):
                 )
         return torch.from_numpy(out)
 
+    def new_features(self, vector: Tensor, inputs: Sequence[str] | np.ndarray) -> Tensor:
+        """Returns (N, D) pooled features of new inputs under a vector (d,), as the head takes them."""
+        named = self.layout.view(vector.detach().to(self.device))
+        out = np.zeros((len(inputs), self.backbone.hidden_size), np.float32)
+        with self.adapter.using(self.split(named, ADAPTER)):
+            encode(self.backbone, inputs, self.description.max_length, out)
+        return torch.from_numpy(out)
+
     def save(self, vector: Tensor, folder: Path) -> None:
         """Writes ``adapter/``, ``head.safetensors`` and ``model.json`` for a vector (d,)."""
         named = self.layout.view(vector.detach().float().cpu())

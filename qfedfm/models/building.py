@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from qfedfm.circuits import Circuit
 from qfedfm.core.errors import RequestError
 from qfedfm.core.random import Streams
 from qfedfm.models.adapted import AdaptedModel
@@ -21,6 +23,9 @@ from qfedfm.models.backbones.transformer import Transformer
 from qfedfm.models.config import ModelConfig
 from qfedfm.models.description import Description
 from qfedfm.models.frozen import FrozenModel
+from qfedfm.models.heads.projected import OUTPUT_SCALE, ProjectedHead
+from qfedfm.models.heads.quantum import CircuitCore
+from qfedfm.models.model import HEAD
 from qfedfm.models.parts import BACKBONE_FOLDER
 from qfedfm.models.precision import resolve_precision
 
@@ -140,6 +145,25 @@ def _source(config: ModelConfig, data: FederatedData, streams: Streams) -> Sourc
     return find(config.backbone)
 
 
+@dataclass(frozen=True)
+class HeadInputs:
+    """A trained head taken apart around its circuit: ``logits = values @ readout.T + bias``.
+
+    Attributes:
+        circuit: The circuit.
+        angles: Its inputs, (N, q), radians.
+        weights: Its weights, (w,), radians.
+        readout: What its expectation values are multiplied with, (C, o).
+        bias: (C,).
+    """
+
+    circuit: Circuit
+    angles: np.ndarray
+    weights: np.ndarray
+    readout: np.ndarray
+    bias: np.ndarray
+
+
 class TrainedModel:
     """A model with its trained numbers, ready to predict.
 
@@ -156,6 +180,33 @@ class TrainedModel:
         """Returns (N, C) float32 logits of texts, images (N, H, W) or features (N, D)."""
         found = self.model.predict_inputs(self.vector, inputs).numpy()
         return np.asarray(found)
+
+    def head_inputs(self, inputs: Sequence[str] | np.ndarray) -> HeadInputs:
+        """Returns what the head's circuit takes and what follows it, for running the circuit elsewhere.
+
+        Args:
+            inputs: N texts, images or features.
+
+        Raises:
+            RequestError: The head has no circuit.
+        """
+        head = self.model.head
+        if not isinstance(head, ProjectedHead) or not isinstance(head.core, CircuitCore):
+            raise RequestError(f"this head is {self.model.description.config.head.kind} and has no circuit")
+        with torch.no_grad():
+            params = {
+                name: tensor.cpu()
+                for name, tensor in self.model.split(self.model.layout.view(self.vector), HEAD).items()
+            }
+            angles = head.angles(params, self.model.new_features(self.vector, inputs))
+            weights = head.core.weights(params, head.constants, angles)
+        return HeadInputs(
+            head.core.circuit,
+            angles.double().numpy(),
+            weights.double().numpy(),
+            (OUTPUT_SCALE * params["output.weight"]).double().numpy(),
+            params["output.bias"].double().numpy(),
+        )
 
     def predict_proba(self, inputs: Sequence[str] | np.ndarray) -> np.ndarray:
         """Returns (N, C) float32 probabilities; each row adds up to 1."""

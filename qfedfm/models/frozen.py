@@ -105,6 +105,15 @@ class FrozenModel(Parts):
                 out[first : first + batch_size] = self.head.logits(params, x).cpu().numpy()
         return torch.from_numpy(out)
 
+    def new_features(self, vector: Tensor, inputs: Sequence[str] | np.ndarray) -> Tensor:
+        """Returns (N, D) pooled features of new inputs, as the head takes them."""
+        if self._backbone is None:
+            return torch.from_numpy(np.asarray(inputs, dtype=np.float32))
+        backbone = self._backbone()
+        out = np.zeros((len(inputs), backbone.hidden_size), np.float32)
+        encode(backbone, inputs, self.description.max_length, out)
+        return torch.from_numpy(out)
+
     def save(self, vector: Tensor, folder: Path) -> None:
         """Writes ``head.safetensors`` and ``model.json`` for a vector (d,)."""
         self.save_head(vector, folder)

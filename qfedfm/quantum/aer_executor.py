@@ -24,6 +24,7 @@ from torch import Tensor
 from qfedfm.circuits import Angle, Circuit, Gate, Permutation, Rotation
 from qfedfm.core.config import nearest
 from qfedfm.core.errors import RequestError
+from qfedfm.quantum.ibm.book import active_book
 from qfedfm.quantum.noise import Noise
 from qfedfm.quantum.pauli_strings import AngleColumns, settings_of, strings_of
 
@@ -256,6 +257,12 @@ def run(
 ) -> Tensor:
     """Returns ``(K, B, observables)`` for inputs ``(K, B, n)`` and weights ``(K, m)``."""
     ready = prepared(circuit, name or "statevector", noise)
+    book = active_book()
+    if book is not None and ready.fake and shots is not None:
+        from qfedfm.quantum.ibm.aer_device import aer_device
+        from qfedfm.quantum.ibm.loop import in_loop
+
+        return in_loop(aer_device(ready, f"aer:{name}", shots), circuit, inputs, weights, book, gradient)
     drawn = shots is not None or gradient == "spsa"
     seed = int(torch.randint(2**30, (), generator=generator)) if drawn else 0
     angles = ready.columns(inputs, weights)

@@ -3,34 +3,32 @@
 from __future__ import annotations
 
 from qfedfm.core.config import nearest
-from qfedfm.core.errors import NotBuiltError, RequestError
+from qfedfm.core.errors import RequestError
 
 _PLAIN = ("aer", "auto", "statevector", "torch")
-_WITH_NAME = ("aer", "pennylane")
-_NOT_BUILT = ("ibm",)
+_WITH_NAME = ("aer", "ibm", "pennylane")
 
 
 def executors() -> tuple[str, ...]:
     """Returns the names of the executors, as a user writes them."""
-    return (*_PLAIN, "aer:<method or fake backend>", "pennylane:<device>")
+    return (*_PLAIN, "aer:<method or fake backend>", "ibm:<backend>", "pennylane:<device>")
 
 
 def check_executor(name: str) -> str:
     """Returns ``name`` if there is such an executor; imports nothing heavy.
 
-    Whether PennyLane has the device, or Aer the fake backend, is seen when it is used.
+    Whether PennyLane has the device, Aer the fake backend or IBM the backend, is seen when it is used.
 
     Raises:
-        NotBuiltError: The executor is planned, but not built yet.
         RequestError: There is no such executor.
     """
     kind, _, rest = name.partition(":")
     if name in _PLAIN or (kind in _WITH_NAME and rest):
         return name
-    if kind in _NOT_BUILT:
-        raise NotBuiltError(f"executor {name!r} is not built yet{nearest('', executors())}")
     if name == "pennylane":
         raise RequestError("executor pennylane needs a device: for example pennylane:default.qubit")
+    if name == "ibm":
+        raise RequestError("executor ibm needs a backend: for example ibm:fake_manila")
     raise RequestError(f"unknown executor {name!r}{nearest(name, executors())}")
 
 

@@ -35,7 +35,8 @@ def expectations(
     without second derivatives. ``torch`` is the same mathematics in torch operations on any device.
     ``auto`` is ``torch`` for tensors on a GPU and ``statevector`` otherwise. ``pennylane:<device>`` is any
     device of PennyLane; ``aer``, ``aer:density_matrix``, ``aer:matrix_product_state`` and
-    ``aer:<fake backend>`` are Qiskit Aer, with gradients by parameter shift.
+    ``aer:<fake backend>`` are Qiskit Aer, with gradients by parameter shift. ``ibm:<backend>`` runs jobs
+    through IBM's runtime, on a fake backend here and now, on a real one within a run's budget only.
 
     Args:
         circuit: What to run.
@@ -46,8 +47,8 @@ def expectations(
             ``torch`` without gradient.
         generator: Source of the shots; torch's default generator if none is given.
         noise: Errors of gates and readout; on ``pennylane:default.mixed`` and ``aer:density_matrix``.
-        gradient: On ``aer``, ``exact`` is the parameter-shift rule (two circuits for each angle, in one
-            job), ``spsa`` an unbiased estimate from two circuits (Spall, 1992); others are always exact.
+        gradient: On ``aer`` and ``ibm``, ``exact`` is the parameter-shift rule (two circuits for each angle,
+            in one job), ``spsa`` an unbiased estimate from two (Spall, 1992); others are always exact.
         check_finite: Whether to refuse NaN and infinities. By default only without client axes: with
             them, a client with such numbers gets NaN and the others are untouched.
 
@@ -66,7 +67,7 @@ def expectations(
     if gradient not in ("exact", "spsa"):
         raise RequestError(f"gradient must be exact or spsa, got {gradient!r}")
     if gradient == "spsa" and name in ("statevector", "torch"):
-        raise RequestError(f"gradient spsa is of executor aer; {name} has exact gradients")
+        raise RequestError(f"gradient spsa is of executors aer and ibm; {name} has exact gradients")
     finite = not clients if check_finite is None else check_finite
     if name == "statevector" and shots is None and noise is None:
         from qfedfm.quantum import statevector
@@ -96,7 +97,7 @@ def _run(
 ) -> Tensor:
     """Returns ``(K, B, observables)`` for inputs ``(K, B, n)`` and weights ``(K, m)``."""
     kind, _, rest = name.partition(":")
-    if kind in ("pennylane", "aer"):
+    if kind in ("pennylane", "aer", "ibm"):
         module = import_module(f"qfedfm.quantum.{kind}_executor")
         noise = noise or Noise()
         noise.check(circuit)

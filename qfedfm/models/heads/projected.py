@@ -85,6 +85,11 @@ class ProjectedHead:
             sum(math.prod(shape) for _, shape in core.entries) if core.circuit is not None else 0
         )
 
+    @property
+    def core(self) -> Core:
+        """What stands between the angles and the output layer."""
+        return self._core
+
     def initial(self, streams: Streams) -> dict[str, Tensor]:
         """Returns the tensors before training; the frame's are the same for every core."""
         return (

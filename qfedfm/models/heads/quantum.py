@@ -22,6 +22,7 @@ from qfedfm.core.errors import RequestError
 from qfedfm.models.heads.head import Head, HeadOptions, uniform
 from qfedfm.models.heads.projected import ProjectedHead
 from qfedfm.quantum import check_executor, resolve_executor
+from qfedfm.quantum.ibm.options import HardwareOptions
 
 if TYPE_CHECKING:
     import torch
@@ -45,6 +46,7 @@ class QuantumOptions(HeadOptions):
             the path's place here, so that a run does not depend on the file any more.
         executor: What runs the circuit; ``auto`` is torch on a GPU and the compiled statevector elsewhere,
             and a run writes down which it was.
+        hardware: With executor ``ibm:<backend>`` or ``aer:<fake backend>``: train there, within this budget.
         bound: The largest angle, radians. With π the two ends are the same rotation, so a learning rate
             that drives angles there unlearns what was learned; π/2 does not, but starts slower.
     """
@@ -55,6 +57,7 @@ class QuantumOptions(HeadOptions):
     options: dict[str, Any] = Field(default_factory=dict)
     circuit: str | None = None
     executor: str = "auto"
+    hardware: HardwareOptions | None = None
     bound: Annotated[float, Field(gt=0)] = math.pi
 
     @model_validator(mode="before")
@@ -94,6 +97,27 @@ class QuantumOptions(HeadOptions):
     def _known_executor(cls, value: str) -> str:
         return check_executor(value)
 
+    @model_validator(mode="after")
+    def _budget(self) -> Self:
+        real = self.executor.startswith("ibm:")
+        on_device = real or self.executor.startswith("aer:fake")
+        if self.hardware is not None and not on_device:
+            raise RequestError(
+                f"model.head.hardware is for executors ibm:<backend> and aer:<fake backend>, and "
+                f"model.head.executor is {self.executor!r}"
+            )
+        if real and self.hardware is None:
+            raise RequestError(
+                f"model.head.executor is {self.executor!r}: say what training may cost, for example "
+                "model.head.hardware={shots: 1024, max_jobs: 100, max_seconds: 600}"
+            )
+        mode = "job" if self.hardware is None else self.hardware.mode
+        if mode != "job" and not (real and not self.executor.startswith("ibm:fake")):
+            raise RequestError(
+                f"model.head.hardware.mode {mode} has no effect on a fake backend; leave it out"
+            )
+        return self
+
     @field_validator("options")
     @classmethod
     def _known_options(cls, value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
@@ -106,7 +130,9 @@ class QuantumOptions(HeadOptions):
 
     def execution(self, instead: dict[str, Any]) -> dict[str, Any]:
         """Returns what runs the circuit and how, with ``instead`` over the options."""
-        return {"executor": self.executor} | instead
+        given = {name: value for name, value in instead.items() if value is not None}
+        on_hardware = self.hardware if not {"executor", "shots"} & set(given) else None
+        return {"executor": self.executor, "hardware": on_hardware} | instead
 
     def resolved(self, device: str) -> Self:
         """Returns the options with ``executor: auto`` replaced by what it is on ``device``."""
@@ -198,6 +224,7 @@ class CircuitCore:
         frozen: If given, the weights are constants drawn from these streams, and nothing is trained.
         shots: Measurements per expectation value; None for exact values.
         generator: Draws the measurements.
+        hardware: How it is trained on a device; without gradients it is simulated exactly then.
     """
 
     def __init__(
@@ -209,6 +236,7 @@ class CircuitCore:
         frozen: Streams | None = None,
         shots: int | None = None,
         generator: torch.Generator | None = None,
+        hardware: HardwareOptions | None = None,
     ) -> None:
         import torch
 
@@ -218,6 +246,7 @@ class CircuitCore:
         self.circuit = circuit
         self.inputs, self.outputs = circuit.n_inputs, circuit.n_observables
         self.executor, self._shots, self._generator = executor, shots, generator
+        self._hardware = hardware
         silent = set(circuit.zero_gradient_weights)
         trained = [i for i in range(circuit.n_weights) if i not in silent]
         # Row `len(trained)` of the padded weights is the zero that stands for every silent weight.
@@ -251,11 +280,11 @@ class CircuitCore:
         """Returns angles uniform in (-π, π)."""
         return {"circuit.weights": self._draw(streams)} if self.entries else {}
 
-    def apply(self, params: Mapping[str, Tensor], constants: Mapping[str, Tensor], angles: Tensor) -> Tensor:
-        """Returns (*K, B, o) expectation values of angles (*K, B, q)."""
+    def weights(
+        self, params: Mapping[str, Tensor], constants: Mapping[str, Tensor], angles: Tensor
+    ) -> Tensor:
+        """Returns all weights of the circuit, (*K, w), those without gradient as 0."""
         import torch
-
-        from qfedfm.quantum import expectations
 
         leading = angles.shape[:-2]
         if self.entries:
@@ -264,11 +293,31 @@ class CircuitCore:
             weights = constants["circuit.weights"].expand(*leading, -1)
         else:
             weights = angles.new_zeros(*leading, 0)
-        padded = torch.nn.functional.pad(weights, (0, 1))
+        return torch.nn.functional.pad(weights, (0, 1)).index_select(-1, self._rows)
+
+    def apply(self, params: Mapping[str, Tensor], constants: Mapping[str, Tensor], angles: Tensor) -> Tensor:
+        """Returns (*K, B, o) expectation values of angles (*K, B, q)."""
+        import torch
+
+        from qfedfm.quantum import expectations
+
+        weights = self.weights(params, constants, angles)
+        if self._hardware is not None:
+            if not torch.is_grad_enabled():
+                return expectations(self.circuit, angles, weights, "statevector", check_finite=False)
+            return expectations(
+                self.circuit,
+                angles,
+                weights,
+                self.executor,
+                shots=self._hardware.shots,
+                gradient=self._hardware.gradient,
+                check_finite=False,
+            )
         return expectations(
             self.circuit,
             angles,
-            padded.index_select(-1, self._rows),
+            weights,
             executor=self.executor,
             shots=self._shots,
             generator=self._generator,
