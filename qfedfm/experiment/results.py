@@ -87,6 +87,7 @@ class Run:
                     axes.plot(known.index, known.to_numpy(), marker="o", markersize=3, label=part)
             axes.set_xlabel("round")
             axes.set_ylabel(quantity)
+            axes.xaxis.get_major_locator().set_params(integer=True)
             axes.legend()
         right.axhline(self.summary["majority_accuracy"], linestyle=":", color="gray")
         figure.suptitle(self.summary["name"])
