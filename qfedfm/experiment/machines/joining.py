@@ -51,7 +51,7 @@ def join(
         heard = time.monotonic()
         return reply
 
-    worker = Worker(state, answer)
+    worker = Worker(state, answer, lambda: member.training_seconds)
     say(f"joining {address} as {ticket.name} ({'TLS and node key' if ticket.secure else 'no TLS'})")
     try:
         while True:

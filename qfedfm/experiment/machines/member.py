@@ -89,6 +89,11 @@ class Member:
         self._node: Node | None = None
         self._key = ""
 
+    @property
+    def training_seconds(self) -> float:
+        """Seconds of local training in the last reply."""
+        return self._node.training_seconds if self._node is not None else 0.0
+
     def answer(self, message: bytes) -> bytes:
         """Returns the reply to ``message``; what cannot be served is refused in one sentence."""
         token = ""

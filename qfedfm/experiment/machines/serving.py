@@ -36,7 +36,10 @@ serverapp = "served:server"
 clientapp = "served:client"
 """
 MODULE = """# What the machines run: the installed qfedfm.
-from qfedfm.experiment.machines.app import client, server
+from qfedfm.experiment.machines import app
+
+client = app.client
+server = app.server
 """
 
 

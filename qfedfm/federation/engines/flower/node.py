@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import secrets
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,10 +101,11 @@ class Node:
         self._identity_kind = kind
         self._sums = ClientSums(work.plan.protocol, work.streams.at("sum"), self._identity, kind, folder)
         self._told = False
+        self.training_seconds = 0.0
 
     def answer(self, message: bytes) -> bytes:
         """Returns the reply to ``message``; what cannot be served is refused in one sentence."""
-        token = ""
+        token, self.training_seconds = "", 0.0
         try:
             request = parse(message)
             token = request.token
@@ -164,7 +166,9 @@ class Node:
         faults = Faults(work={client: self._part_of_work(request)} if "work" in request.fields else {})
         work.store.rewind(number)
         streams = work.streams.at("federation", "round", number)
+        began = time.perf_counter()
         [update] = work.engine.train(work.plan, broadcast, [client], faults, streams)
+        self.training_seconds = time.perf_counter() - began
         if work.plan.protocol.reveals == "sum":
             offer = self._sums.keep(update, broadcast.layout.schema)
             return request.reply(OFFER, body=offer.to_bytes())
