@@ -23,6 +23,7 @@ import click
     help="Certificates, tickets, database (default: served/<name>).",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="The run's folder (default: runs/<name>-<id>).")
+@click.option("--ray", is_flag=True, help="No machines: simulate the clients on a Ray cluster.")
 @click.option("--insecure", is_flag=True, help="No TLS and no node keys: for a closed network only.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object.")
 def serve(
@@ -33,6 +34,7 @@ def serve(
     bind: str,
     state: Path | None,
     out: Path | None,
+    ray: bool,
     insecure: bool,
     as_json: bool,
 ) -> None:
@@ -42,6 +44,7 @@ def serve(
     """
     from qfedfm.cli.main import print_json
     from qfedfm.experiment.loading import load
+    from qfedfm.experiment.machines.programs import ending_on_terminate
     from qfedfm.experiment.machines.serving import Serving
     from qfedfm.experiment.machines.serving import serve as serve_
     from qfedfm.experiment.results import Run
@@ -56,7 +59,11 @@ def serve(
         out=out,
         secure=not insecure,
     )
-    folder = serve_(serving, lambda sentence: click.echo(sentence, err=True))
+    run_it = serve_
+    if ray:
+        from qfedfm.experiment.machines.simulating import simulate as run_it
+    with ending_on_terminate():
+        folder = run_it(serving, lambda sentence: click.echo(sentence, err=True))
     if as_json:
         print_json({"folder": str(folder), **Run(folder).summary})
         return
@@ -89,8 +96,10 @@ def join(
     """Take part in a served experiment with this machine's data, until Ctrl-C."""
     from qfedfm.experiment.machines.joining import join as join_
     from qfedfm.experiment.machines.member import Joining
+    from qfedfm.experiment.machines.programs import ending_on_terminate
     from qfedfm.experiment.machines.tickets import Ticket
 
     way_in = Ticket.read(ticket)
     joining = Joining(state or Path("joined") / way_in.name, data, partition, keys)
-    join_(joining, way_in, lambda sentence: click.echo(sentence, err=True), server)
+    with ending_on_terminate():
+        join_(joining, way_in, lambda sentence: click.echo(sentence, err=True), server)

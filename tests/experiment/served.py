@@ -76,7 +76,7 @@ class Served:
 
     def join(self, client: int, *options: str, ticket: Path | None = None) -> subprocess.Popen[bytes]:
         ticket = ticket or self.folder / "state" / "tickets" / f"client-{client}.json"
-        self.until(ticket.exists, "the ticket")
+        self.until(lambda: "a client joins with" in self.said("server"), "the tickets")
         keys = ["--keys", str(self.out / "qkd-keys.sqlite")]
         return self.start(
             f"client-{client}", "join", "--ticket", str(ticket), "--partition", str(client), *keys, *options

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import os
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
@@ -18,8 +19,11 @@ from flwr.serverapp import Grid, ServerApp
 
 from qfedfm.federation.engines.flower.grid import FlowerTransport, packed, unpacked
 
-SERVE, JOIN = "QFEDFM_SERVE", "QFEDFM_JOIN"
-"""Environment variables with the folders of ``qfedfm serve`` and ``qfedfm join``."""
+if TYPE_CHECKING:
+    from qfedfm.experiment.machines.member import Joining, Member
+
+SERVE, JOIN, CLIENTS = "QFEDFM_SERVE", "QFEDFM_JOIN", "QFEDFM_CLIENTS"
+"""Environment variables: the folders of ``qfedfm serve`` and ``qfedfm join``, and of simulated clients."""
 
 server = ServerApp()
 client = ClientApp()
@@ -74,21 +78,30 @@ def answer(message: Message, context: Context) -> Message:
 
         reply = ask(Path(joined), request)
     else:
-        from qfedfm.experiment.machines.member import Joining, Member
-
-        reply = Member(_joining(context, Joining), print).answer(request)
+        reply = _member(_joining(context)).answer(request)
     return Message(packed(reply), reply_to=message)
 
 
-def _joining(context: Context, joining: Any) -> Any:
+@lru_cache(maxsize=8)
+def _member(joining: Joining) -> Member:
+    """Returns a client; where one process serves many messages, what it has built is kept."""
+    from qfedfm.experiment.machines.member import Member
+
+    return Member(joining, print)
+
+
+def _joining(context: Context) -> Joining:
     """Returns how this SuperNode joins, from its configuration."""
     from qfedfm.core.files import cache_folder
+    from qfedfm.experiment.machines.member import Joining
 
     config = context.node_config
     data, partition, keys = (config.get(name) for name in ("data", "partition-id", "keys"))
-    state = config.get("state") or cache_folder("flower", str(context.node_id))
-    return joining(
-        state=Path(str(state)),
+    state = config.get("state")
+    if state is None and CLIENTS in os.environ:
+        state = Path(os.environ[CLIENTS], str(partition))
+    return Joining(
+        state=Path(str(state)) if state else cache_folder("flower", str(context.node_id)),
         data=Path(str(data)) if data is not None else None,
         partition=int(str(partition)) if partition is not None and data is None else None,
         keys=Path(str(keys)) if keys is not None else None,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 from qfedfm.core.errors import RunError
 from qfedfm.experiment.machines.app import JOIN
 from qfedfm.experiment.machines.member import Joining, Member
-from qfedfm.experiment.machines.serving import flower_environment, flower_program, stop
+from qfedfm.experiment.machines.programs import end_left_over, flower_environment, flower_program, running
 from qfedfm.experiment.machines.tickets import Ticket
 from qfedfm.experiment.machines.worker import Worker
 
@@ -69,19 +68,11 @@ def join(
 
 def _run(state: Path, ticket: Ticket, address: str) -> None:
     """Runs a SuperNode until it ends."""
-    with (state / "supernode.txt").open("ab") as log:
-        supernode = subprocess.Popen(
-            _supernode(state, ticket, address),
-            env=flower_environment(state, JOIN),
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-        try:
-            while supernode.poll() is None:
-                time.sleep(0.3)
-        finally:
-            stop(supernode)
+    command, environment = _supernode(state, ticket, address), flower_environment(state, JOIN)
+    end_left_over(state, "supernode")
+    with running(state, "supernode", command, environment) as supernode:
+        while supernode.poll() is None:
+            time.sleep(0.3)
 
 
 def _supernode(state: Path, ticket: Ticket, address: str) -> list[str]:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +14,14 @@ from qfedfm.core.errors import RequestError, RunError
 from qfedfm.core.files import write_atomic
 from qfedfm.experiment.config import Experiment
 from qfedfm.experiment.machines.app import SERVE
+from qfedfm.experiment.machines.programs import end_left_over, flower_environment, flower_program, running
 from qfedfm.experiment.machines.server import key_of
 from qfedfm.experiment.machines.tickets import Ticket, node_key
 
 CONNECTION = "served"
 STARTING_SECONDS = 180.0
+FLOWERS = ("FLWR_HOME", "FLWR_TELEMETRY_ENABLED", "FLWR_DISABLE_UPDATE_CHECK")
+"""What Flower's commands read of the environment."""
 APP = """[project]
 name = "qfedfm-served"
 version = "1.0.0"
@@ -77,6 +77,14 @@ class Serving:
             )
         return int(clients)
 
+    def request(self) -> dict[str, Any]:
+        """Returns what the ServerApp is asked to run, JSON-ready."""
+        return {
+            "experiment": self.experiment.plain(),
+            "out": str(self.out.resolve()) if self.out is not None else None,
+            "root": str(self.root.resolve()),
+        }
+
 
 def serve(serving: Serving, say: Callable[[str], None]) -> Path:
     """Serves until the experiment is complete; returns the run's folder.
@@ -91,42 +99,19 @@ def serve(serving: Serving, say: Callable[[str], None]) -> Path:
     _claim(serving, state)
     tickets = _tickets(serving, state)
     (state / "result.json").unlink(missing_ok=True)
-    request = {
-        "experiment": serving.experiment.plain(),
-        "out": str(serving.out.resolve()) if serving.out is not None else None,
-        "root": str(serving.root.resolve()),
-    }
-    write_atomic(state / "request.json", json.dumps(request))
+    write_atomic(state / "request.json", json.dumps(serving.request()))
     (state / "progress.txt").write_text("")
     environment = flower_environment(state, SERVE)
     how = "TLS and node keys" if serving.secure else "no TLS"
     say(f"starting the SuperLink on port {serving.port} ({how})")
-    with (state / "superlink.txt").open("ab") as log:
-        superlink = subprocess.Popen(
-            _superlink(serving, state), env=environment, stdout=log, stderr=log, start_new_session=True
-        )
-        try:
-            _wait_until_up(serving, superlink, state)
-            _register(serving, state, environment)
-            _flwr(["run", str(state / "app"), CONNECTION, "--format", "json"], environment, "start the run")
-            for path in tickets:
-                say(f"a client joins with: qfedfm join --ticket {path} --data FILE")
-            return _follow(state, superlink, say)
-        finally:
-            stop(superlink)
-
-
-def stop(process: subprocess.Popen[bytes]) -> None:
-    """Ends a process that was started in a session of its own, and all that it started."""
-    for what in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, what)
-            process.wait(10)
-        except ProcessLookupError:
-            break
-        except subprocess.TimeoutExpired:
-            continue
-    process.wait()
+    end_left_over(state, "superlink")
+    with running(state, "superlink", _superlink(serving, state), environment) as superlink:
+        _wait_until_up(serving, superlink, state)
+        _register(serving, state, environment)
+        _flwr(["run", str(state / "app"), CONNECTION, "--format", "json"], environment, "start the run")
+        for path in tickets:
+            say(f"a client joins with: qfedfm join --ticket {path} --data FILE")
+        return _follow(state, superlink, say)
 
 
 def _claim(serving: Serving, state: Path) -> None:
@@ -186,32 +171,6 @@ def _tickets(serving: Serving, state: Path) -> list[Path]:
     return paths
 
 
-def flower_environment(state: Path, variable: str) -> dict[str, str]:
-    """Returns the environment of Flower's programs: a home of their own, no telemetry, our folder."""
-    return {
-        **os.environ,
-        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
-        "FLWR_TELEMETRY_ENABLED": "0",
-        "FLWR_DISABLE_UPDATE_CHECK": "1",
-        "FLWR_HOME": str(state / "flower"),
-        variable: str(state),
-    }
-
-
-def flower_program(name: str) -> str:
-    """Returns the path of one of Flower's programs, beside the running Python.
-
-    Raises:
-        RequestError: Flower is not installed.
-    """
-    path = Path(sys.executable).with_name(name)
-    if not path.exists():
-        raise RequestError(
-            f"engine flower needs the program {name}, which is not installed; install qfedfm[flower]"
-        )
-    return str(path)
-
-
 def _superlink(serving: Serving, state: Path) -> list[str]:
     command = [flower_program("flower-superlink"), "--host", serving.bind, "--port", str(serving.port)]
     command += ["--database", str(state / "superlink.sqlite"), "--disable-runtime-dependency-installation"]
@@ -255,23 +214,38 @@ def _register(serving: Serving, state: Path, environment: dict[str, str]) -> Non
             write_atomic(mark, json.dumps(done))
 
 
-def _flwr(arguments: Sequence[str], environment: dict[str, str], what: str) -> dict[str, Any]:
-    """Runs one of Flower's commands and returns what it prints as JSON.
+def _flwr(arguments: Sequence[str], environment: Mapping[str, str], what: str) -> dict[str, Any]:
+    """Runs one of Flower's commands in this process and returns what it prints as JSON.
 
     Raises:
         RunError: It failed; the sentence has its reason.
     """
-    done = subprocess.run(
-        [flower_program("flwr"), *arguments], env=environment, capture_output=True, text=True, check=False
-    )
-    start = done.stdout.find("{")
+    import io
+    import os
+    from contextlib import redirect_stderr, redirect_stdout
+
+    os.environ |= {name: environment[name] for name in FLOWERS}
+    import typer
+    from flwr.cli.app import app
+
+    printed = io.StringIO()
+    failure = ""
+    with redirect_stdout(printed), redirect_stderr(printed):
+        try:
+            typer.main.get_command(app).main(list(arguments), standalone_mode=False)
+        except SystemExit as error:
+            failure = f"exit code {error.code}"
+        except Exception as error:
+            failure = f"{type(error).__name__}: {error}"
+    said = printed.getvalue()
+    start = said.find("{")
     try:
-        found = json.loads(done.stdout[start:]) if start >= 0 else {}
+        found = json.loads(said[start:]) if start >= 0 else {}
     except ValueError:
         found = {}
-    if done.returncode or not found.get("success"):
-        said = " ".join((found.get("error-message") or done.stderr or done.stdout).split())[-300:]
-        raise RunError(f"Flower did not {what}: {said}")
+    if not found.get("success"):
+        reason = " ".join(f"{found.get('error-message') or said} {failure}".split())[-300:]
+        raise RunError(f"Flower did not {what}: {reason}")
     assert isinstance(found, dict)
     return found
 
