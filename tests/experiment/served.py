@@ -103,6 +103,8 @@ class Served:
     def until(self, happened, what: str) -> None:
         ending = time.monotonic() + PATIENCE
         while not happened():
+            server = self.running.get("server")
+            assert server is None or server.poll() in (None, 0), self.said("server")
             assert time.monotonic() < ending, f"{what} did not come: {self.said('server')}"
             time.sleep(0.2)
 
