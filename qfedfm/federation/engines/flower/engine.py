@@ -296,7 +296,7 @@ class FlowerEngine:
             else:
                 self._refuse(client, self._judged.get(client, "it was not connected when the round began"))
         asked = self._agree(broadcast.round, asked)
-        travel = Travel(plan, self._layout, broadcast.round, broadcast.ranks)
+        travel = Travel(plan, self._layout, broadcast.round, broadcast.ranks, drawn=True)
         requests = {
             k: self._request(broadcast, travel, k, faults, in_step=self._in_step(k, broadcast)) for k in asked
         }
@@ -319,7 +319,8 @@ class FlowerEngine:
         self, broadcast: Broadcast, travel: Travel, client: int, faults: Faults, *, in_step: bool
     ) -> Envelope:
         began = time.perf_counter()
-        # All changes of frozen weights travel: adding up rounded ones would not end at the server's bits.
+        # All changes of frozen weights travel, and what could be drawn: adding up rounded changes, or the
+        # server's step on drawn factors, would not end at the server's bits.
         message = broadcast.to_bytes(travel.down(client, in_step), in_step=False)
         self.spent.broadcast_bytes += len(message)
         fields: dict[str, Any] = {"round": broadcast.round, "client": client, "in_step": in_step}

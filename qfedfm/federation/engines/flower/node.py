@@ -148,7 +148,8 @@ class Node:
         if rank is not None:
             rank = request.number("rank")
         in_step = request.fields.get("in_step") is True
-        travel = Travel(work.plan, work.engine.layout, number, None if rank is None else {client: rank})
+        ranks = None if rank is None else {client: rank}
+        travel = Travel(work.plan, work.engine.layout, number, ranks, drawn=True)
         message, keys = request.body, None
         schema = work.engine.layout.schema
         if work.channel.kind != "none":
