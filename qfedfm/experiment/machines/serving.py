@@ -108,7 +108,7 @@ def serve(serving: Serving, say: Callable[[str], None]) -> Path:
     with running(state, "superlink", _superlink(serving, state), environment) as superlink:
         _wait_until_up(serving, superlink, state)
         _register(serving, state, environment)
-        _flwr(["run", str(state / "app"), CONNECTION, "--format", "json"], environment, "start the run")
+        _flwr(["run", str(state / "app"), CONNECTION], environment, "start the run")
         for path in tickets:
             say(f"a client joins with: qfedfm join --ticket {path} --data FILE")
         return _follow(state, superlink, say)
@@ -206,7 +206,7 @@ def _register(serving: Serving, state: Path, environment: dict[str, str]) -> Non
         public = state / "tickets" / f"client-{k}.pub"
         if public.name not in done:
             _flwr(
-                ["supernode", "register", str(public), CONNECTION, "--format", "json"],
+                ["supernode", "register", str(public), CONNECTION],
                 environment,
                 "register",
             )
@@ -214,8 +214,8 @@ def _register(serving: Serving, state: Path, environment: dict[str, str]) -> Non
             write_atomic(mark, json.dumps(done))
 
 
-def _flwr(arguments: Sequence[str], environment: Mapping[str, str], what: str) -> dict[str, Any]:
-    """Runs one of Flower's commands in this process and returns what it prints as JSON.
+def _flwr(arguments: Sequence[str], environment: Mapping[str, str], what: str) -> None:
+    """Runs one of Flower's commands in this process.
 
     Raises:
         RunError: It failed; the sentence has its reason.
@@ -234,20 +234,12 @@ def _flwr(arguments: Sequence[str], environment: Mapping[str, str], what: str) -
         try:
             typer.main.get_command(app).main(list(arguments), standalone_mode=False)
         except SystemExit as error:
-            failure = f"exit code {error.code}"
+            failure = f"exit code {error.code}" if error.code else ""
         except Exception as error:
             failure = f"{type(error).__name__}: {error}"
-    said = printed.getvalue()
-    start = said.find("{")
-    try:
-        found = json.loads(said[start:]) if start >= 0 else {}
-    except ValueError:
-        found = {}
-    if not found.get("success"):
-        reason = " ".join(f"{found.get('error-message') or said} {failure}".split())[-300:]
+    if failure:
+        reason = " ".join(f"{printed.getvalue()} {failure}".split())[-300:]
         raise RunError(f"Flower did not {what}: {reason}")
-    assert isinstance(found, dict)
-    return found
 
 
 def _follow(state: Path, superlink: subprocess.Popen[bytes], say: Callable[[str], None]) -> Path:

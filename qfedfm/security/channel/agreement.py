@@ -31,14 +31,13 @@ class Identity:
     def __init__(self, kind: IdentityKind, secret: bytes | None = None) -> None:
         from cryptography.hazmat.primitives.asymmetric import ed25519, mldsa
 
+        self._key: Any
         if kind == "ed25519":
-            restore, generate = (
-                ed25519.Ed25519PrivateKey.from_private_bytes,
-                ed25519.Ed25519PrivateKey.generate,
-            )
+            pair = ed25519.Ed25519PrivateKey
+            self._key = pair.generate() if secret is None else pair.from_private_bytes(secret)
         else:
-            restore, generate = mldsa.MLDSA65PrivateKey.from_seed_bytes, mldsa.MLDSA65PrivateKey.generate
-        self._key: Any = generate() if secret is None else restore(secret)
+            lattice = mldsa.MLDSA65PrivateKey
+            self._key = lattice.generate() if secret is None else lattice.from_seed_bytes(secret)
         self.public = self._key.public_key()
 
     def sign(self, message: bytes) -> bytes:

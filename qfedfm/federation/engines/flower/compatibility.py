@@ -50,8 +50,8 @@ def check_machines(
         )
     if security.channel.key_manager is not None:
         raise RequestError(
-            "security.channel.key_manager has the certificates of both ends in one place, which engine flower "
-            "does not; leave it out and give each client its key store (qfedfm join --keys), or use engine local"
+            "security.channel.key_manager needs the certificates of both ends in one place, which engine "
+            "flower has not; leave it out and join with --keys, or use engine local"
         )
     protocol = security.sum
     if not isinstance(protocol, Plain) and not (isinstance(protocol, Masks) and protocol.keys != "qkd"):

@@ -115,7 +115,8 @@ class GlobalMemory:
             content = self._path.read_bytes()
             header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]
             if header.get("round") == str(round_number - 1) and header.get("schema") == self._layout.schema:
-                return load(content)["model"].to(self._initial.device)
+                model: Tensor = load(content)["model"]
+                return model.to(self._initial.device)
         except (OSError, SafetensorError, ValueError, KeyError) as error:
             raise BehindError(f"the model of round {round_number} is not on this machine: {error}") from error
         raise BehindError(f"the model of round {round_number} is not on this machine")

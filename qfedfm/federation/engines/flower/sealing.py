@@ -234,9 +234,7 @@ class ServerEnd(Channel):
         self, kind: str, client: int, round_number: int, quantum: tuple[bytes, bytes] = (b"", b"")
     ) -> None:
         given, public = self._offers[client][kind], self._known[client].public
-        agreed, reply = answer(
-            kind, round_number, name_of(client), given, public, self._server, quantum[1]
-        )
+        agreed, reply = answer(kind, round_number, name_of(client), given, public, self._server, quantum[1])
         self._round["channel_bytes"] += agreed.bytes
         header: dict[str, Any] = {"agreement": kind, "answer": plain(reply)}
         if kind == "hybrid":
@@ -295,16 +293,16 @@ class ClientEnd:
             ChannelError: The server's signature does not fit.
             KeyStoreError: The key manager does not give the key (again).
         """
+        both = self._config.directions == "both"
         names = header.get("keys")
-        if not isinstance(names, dict) or not all(
-            isinstance(names.get(d), str) for d in ("upload", "download")
-        ):
+        needed = ("upload", "download") if both else ("upload",)
+        if not isinstance(names, dict) or not all(isinstance(names.get(name), str) for name in needed):
             raise UpdateRefusedError("the server names no keys")
         kind = header.get("agreement")
         if kind is None:
             if self._config.kind != "qkd":
                 raise UpdateRefusedError(f"the server names keys of no {self._config.kind} agreement")
-            down = self._quantum(names["download"]) if self._config.directions == "both" else b""
+            down = self._quantum(names["download"]) if both else b""
             return ClientKeys(self._name, names, self._quantum(names["upload"]), down)
         allowed = offered_kinds(self._config)
         if kind not in allowed:
@@ -322,7 +320,7 @@ class ClientEnd:
         agreed = conclude(kind, round_number, self._name, exchange, mine, reply, self._server.public, quantum)
         if set(names.values()) != {agreed.key_id}:
             raise UpdateRefusedError("the key agreement did not end with one key")
-        down = agreed.download if self._config.directions == "both" else b""
+        down = agreed.download if both else b""
         return ClientKeys(self._name, names, agreed.upload, down)
 
     def _path(self, round_number: int, kind: str) -> Path:
