@@ -17,13 +17,11 @@ from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 
+from qfedfm.experiment.machines.programs import CLIENTS, JOIN, SERVE
 from qfedfm.federation.engines.flower.grid import FlowerTransport, packed, unpacked
 
 if TYPE_CHECKING:
     from qfedfm.experiment.machines.member import Joining, Member
-
-SERVE, JOIN, CLIENTS = "QFEDFM_SERVE", "QFEDFM_JOIN", "QFEDFM_CLIENTS"
-"""Environment variables: the folders of ``qfedfm serve`` and ``qfedfm join``, and of simulated clients."""
 
 server = ServerApp()
 client = ClientApp()

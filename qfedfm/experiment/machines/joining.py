@@ -8,9 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from qfedfm.core.errors import RunError
-from qfedfm.experiment.machines.app import JOIN
 from qfedfm.experiment.machines.member import Joining, Member
-from qfedfm.experiment.machines.programs import end_left_over, flower_environment, flower_program, running
+from qfedfm.experiment.machines.programs import (
+    JOIN,
+    end_left_over,
+    flower_environment,
+    flower_program,
+    running,
+)
 from qfedfm.experiment.machines.tickets import Ticket
 from qfedfm.experiment.machines.worker import Worker
 

@@ -13,8 +13,13 @@ from typing import Any
 from qfedfm.core.errors import RequestError, RunError
 from qfedfm.core.files import write_atomic
 from qfedfm.experiment.config import Experiment
-from qfedfm.experiment.machines.app import SERVE
-from qfedfm.experiment.machines.programs import end_left_over, flower_environment, flower_program, running
+from qfedfm.experiment.machines.programs import (
+    SERVE,
+    end_left_over,
+    flower_environment,
+    flower_program,
+    running,
+)
 from qfedfm.experiment.machines.server import key_of
 from qfedfm.experiment.machines.tickets import Ticket, node_key
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from qfedfm.core.errors import RequestError, RunError
 from qfedfm.core.files import write_atomic
 from qfedfm.data import MachinesPartition
+from qfedfm.experiment.machines.programs import CLIENTS, SERVE
 from qfedfm.experiment.machines.serving import Serving
 
 
@@ -29,10 +30,6 @@ def simulate(serving: Serving, say: Callable[[str], None], cpus: int = 1) -> Pat
         RequestError: The experiment cannot be simulated.
         RunError: The run failed.
     """
-    from flwr.simulation import run_simulation
-
-    from qfedfm.experiment.machines import app
-
     experiment = serving.experiment
     if isinstance(experiment.data.partition, MachinesPartition):
         raise RequestError(
@@ -43,12 +40,16 @@ def simulate(serving: Serving, say: Callable[[str], None], cpus: int = 1) -> Pat
             f"security.sum {experiment.security.sum.kind} needs clients that stay, and Ray moves them; use "
             "engine local, or processes"
         )
+    from flwr.simulation import run_simulation
+
+    from qfedfm.experiment.machines import app
+
     state = serving.state.resolve()
     state.mkdir(parents=True, exist_ok=True)
     request = serving.request()
     write_atomic(state / "request.json", json.dumps(request))
     (state / "result.json").unlink(missing_ok=True)
-    os.environ |= {app.SERVE: str(state), app.CLIENTS: str(state / "clients"), "FLWR_TELEMETRY_ENABLED": "0"}
+    os.environ |= {SERVE: str(state), CLIENTS: str(state / "clients"), "FLWR_TELEMETRY_ENABLED": "0"}
     say(f"{serving.clients} clients on Ray, {cpus} core{'s' if cpus > 1 else ''} each")
     run_simulation(
         server_app=app.server,
