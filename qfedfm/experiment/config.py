@@ -109,7 +109,7 @@ class Experiment(Config):
                 )
         protocol = self.security.sum
         check_machines(
-            self.federation.engine,
+            self.federation,
             self.aggregation,
             self.client.algorithm,
             self.security,

@@ -136,10 +136,19 @@ class Tap:
         self._target, self._socket = port, socket.create_server(("127.0.0.1", 0))
         self.port = self._socket.getsockname()[1]
         self.seen: list[bytes] = []
+        self._ends: list[socket.socket] = [self._socket]
+        self._relays: list[threading.Thread] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
-    def close(self) -> None:
-        self._socket.close()
+    def close(self) -> bytes:
+        """Ends the relay; returns all bytes that passed."""
+        for end in self._ends:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+        for relay in self._relays:
+            relay.join(10)
+        return b"".join(self.seen)
 
     def _accept(self) -> None:
         while True:
@@ -148,8 +157,10 @@ class Tap:
                 server = socket.create_connection(("127.0.0.1", self._target))
             except OSError:
                 return
+            self._ends += [client, server]
             for pair in ((client, server), (server, client)):
-                threading.Thread(target=self._relay, args=pair, daemon=True).start()
+                self._relays.append(threading.Thread(target=self._relay, args=pair, daemon=True))
+                self._relays[-1].start()
 
     def _relay(self, source: socket.socket, target: socket.socket) -> None:
         seen = bytearray()

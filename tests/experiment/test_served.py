@@ -124,8 +124,7 @@ def test_what_a_wire_and_the_superlink_show(channel, tmp_path):
             time.sleep(0.5)
         there = served.finished()
         served.end("client-1")
-        wire = b"".join(tap.seen)
-        tap.close()
+        wire = tap.close()
     tensor = update_of(content, client=1, folder=tmp_path / "alone")
     assert lines(there)[1]["participants"] == [0, 1]
     assert (tensor in wire) is (channel == "none")

@@ -6,12 +6,14 @@ from qfedfm.aggregation import AggregationConfig
 from qfedfm.aggregation.rule import Rule
 from qfedfm.core.errors import RequestError
 from qfedfm.federation.algorithms.base import Algorithm
+from qfedfm.federation.config import FederationConfig
+from qfedfm.federation.sampling import BalancedSampler
 from qfedfm.security.config import SecurityConfig
 from qfedfm.security.summation import Masks, Plain
 
 
 def check_machines(
-    engine: str,
+    federation: FederationConfig,
     aggregation: AggregationConfig,
     algorithm: Algorithm,
     security: SecurityConfig,
@@ -21,7 +23,7 @@ def check_machines(
     """Refuses what engine flower, or a partition over machines, does not go together with.
 
     Args:
-        engine: ``federation.engine``.
+        federation: Its engine and its sampler.
         aggregation: The rule.
         algorithm: What clients do differently.
         security: Channel and sum protocol.
@@ -30,11 +32,11 @@ def check_machines(
     Raises:
         RequestError: One sentence: which keys, and what would be right.
     """
-    if engine != "flower":
+    if federation.engine != "flower":
         if machines:
             raise RequestError(
-                f"data.partition is machines, and federation.engine {engine} reads all data here; use engine "
-                "flower, or another partition"
+                f"data.partition is machines, and federation.engine {federation.engine} reads all data here; "
+                "use engine flower, or another partition"
             )
         return
     if type(aggregation).keeps is not Rule.keeps or type(algorithm).keeps is not Algorithm.keeps:
@@ -42,6 +44,16 @@ def check_machines(
         raise RequestError(
             f"{kind} leaves parts of the model with the clients, and the server of engine flower could not "
             "test what it does not have; use engine local"
+        )
+    if isinstance(federation.sampler, BalancedSampler):
+        raise RequestError(
+            "federation.sampler balanced needs the clients' class counts, which do not leave their machines; "
+            "use uniform, by_size or cyclic"
+        )
+    if algorithm.seeded:
+        raise RequestError(
+            f"client.algorithm {algorithm.kind} sends seeds, which engine flower does not deliver yet; use "
+            "engine local"
         )
     if security.channel.cipher == "otp":
         raise RequestError(

@@ -131,6 +131,11 @@ class FlowerEngine:
         return np.array([self._roster.entries[k].examples for k in sorted(self._roster.entries)])
 
     @property
+    def class_counts(self) -> np.ndarray:
+        """Refuses: how many examples of each class a client holds does not leave its machine."""
+        raise AssertionError("a sampler that asks for class counts is refused when the experiment is read")
+
+    @property
     def layout(self) -> Layout:
         """What is trained and travels."""
         return self._layout
@@ -445,7 +450,7 @@ class FlowerEngine:
 
     def _largest(self, plan: Plan, broadcast: Broadcast) -> int:
         """Returns the most bytes that an update may have: its numbers in float32, and as much slack."""
-        auxiliary = plan.auxiliary_layout(self._layout.size).size
+        auxiliary = plan.auxiliary_layout(self._layout).size
         return 2 * 4 * (self._layout.size + auxiliary) + HEADER + PER_TENSOR * len(self._layout.entries)
 
 
