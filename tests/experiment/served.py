@@ -154,10 +154,11 @@ class Tap:
         while True:
             try:
                 client, _ = self._socket.accept()
+                self._ends.append(client)
                 server = socket.create_connection(("127.0.0.1", self._target))
             except OSError:
                 return
-            self._ends += [client, server]
+            self._ends.append(server)
             for pair in ((client, server), (server, client)):
                 self._relays.append(threading.Thread(target=self._relay, args=pair, daemon=True))
                 self._relays[-1].start()
