@@ -23,7 +23,6 @@ import click
     help="Certificates, tickets, database (default: served/<name>).",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="The run's folder (default: runs/<name>-<id>).")
-@click.option("--ray", is_flag=True, help="No machines: simulate the clients on a Ray cluster.")
 @click.option("--insecure", is_flag=True, help="No TLS and no node keys: for a closed network only.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object.")
 def serve(
@@ -34,7 +33,6 @@ def serve(
     bind: str,
     state: Path | None,
     out: Path | None,
-    ray: bool,
     insecure: bool,
     as_json: bool,
 ) -> None:
@@ -59,11 +57,8 @@ def serve(
         out=out,
         secure=not insecure,
     )
-    run_it = serve_
-    if ray:
-        from qfedfm.experiment.machines.simulating import simulate as run_it
     with ending_on_terminate():
-        folder = run_it(serving, lambda sentence: click.echo(sentence, err=True))
+        folder = serve_(serving, lambda sentence: click.echo(sentence, err=True))
     if as_json:
         print_json({"folder": str(folder), **Run(folder).summary})
         return

@@ -6,7 +6,10 @@ import json
 import stat
 
 import pytest
+import yaml
+from served import FILE
 
+import qfedfm
 from qfedfm.cli.main import invoke
 from qfedfm.core.errors import RequestError, RunError
 from qfedfm.experiment.machines.programs import end_left_over, running
@@ -62,46 +65,84 @@ def test_a_program_that_is_not_flowers_is_not_ended(tmp_path):
     assert process.poll() is not None
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_grid_delivers_bytes_until_the_deadline(monkeypatch):
-    from flwr.app import Error, Message
-    from flwr.supercore.task_identity import TaskIdentity
+@pytest.fixture
+def flower(monkeypatch):
+    """What Flower sets when it starts an app, and its warnings let be."""
+    import warnings
 
-    for name in ("task_id", "run_id", "node_id"):  # as Flower does when it starts an app
-        monkeypatch.setattr(TaskIdentity, f"_{name}", 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from flwr.supercore.task_identity import TaskIdentity
+
+        for name in ("task_id", "run_id", "node_id"):
+            monkeypatch.setattr(TaskIdentity, f"_{name}", 1)
+        yield
+
+
+class Grid:
+    """A grid whose nodes are functions from a message to its reply, or None for one that never answers."""
+
+    def __init__(self, nodes):
+        self.nodes, self.sent = nodes, {}
+
+    def get_node_ids(self):
+        return list(self.nodes)
+
+    def push_messages(self, messages):
+        names = []
+        for message in messages:
+            names.append(f"m{len(self.sent)}")
+            message.metadata.__dict__["_message_id"] = names[-1]
+            self.sent[names[-1]] = message
+        return names
+
+    def pull_messages(self, names):
+        asked = [self.sent[name] for name in names]
+        return [
+            self.nodes[message.metadata.dst_node_id](message)
+            for message in asked
+            if self.nodes[message.metadata.dst_node_id] is not None
+        ]
+
+
+def test_a_grid_delivers_bytes_until_the_deadline(flower):
+    from flwr.app import Error, Message
 
     from qfedfm.federation.engines.flower.grid import FlowerTransport, packed, unpacked
 
-    class Grid:
-        def __init__(self):
-            self.sent = {}
+    def echo(message):
+        return Message(packed(unpacked(message) + b"!"), reply_to=message)
 
-        def get_node_ids(self):
-            return [3, 1, 2]
+    def fail(message):
+        return Message(Error(code=1, reason="it\nfell over"), reply_to=message)
 
-        def push_messages(self, messages):
-            for message in messages:
-                message.metadata.__dict__["_message_id"] = name = f"m{len(self.sent)}"
-                self.sent[name] = message
-            return [name]
-
-        def pull_messages(self, names):
-            replies = []
-            for name in names:
-                message = self.sent[name]
-                if message.metadata.dst_node_id == 2:
-                    continue  # never answers
-                if message.metadata.dst_node_id == 3:
-                    replies.append(Message(Error(code=1, reason="it\nfell over"), reply_to=message))
-                else:
-                    replies.append(Message(packed(unpacked(message) + b"!"), reply_to=message))
-            return replies
-
-    transport = FlowerTransport(Grid())
+    transport = FlowerTransport(Grid({3: fail, 1: echo, 2: None}))
     assert transport.nodes() == [1, 2, 3]
     found = {a.node: a for a in transport.deliver({1: b"one", 2: b"two", 3: b"three"}, 0.5)}
     assert set(found) == {1, 3} and found[1].content == b"one!"
     assert found[3].error == "its machine failed: it fell over"
+
+
+def test_the_app_that_flwr_runs(flower, tmp_path, monkeypatch):
+    """Both halves of the app as Flower calls them, configured by the run and by the nodes."""
+    from flwr.app import Context, RecordDict
+
+    from qfedfm.experiment.machines import app
+
+    content = {**FILE, "federation": {"rounds": 2, "batch_clients": 1, "flower": {"wait": 0}}}
+    (tmp_path / "file.yaml").write_text(yaml.safe_dump(content))
+    monkeypatch.chdir(tmp_path)
+
+    def node(k):
+        config = {"partition-id": k, "state": str(tmp_path / f"client-{k}")}
+        context = Context(1, k, config, RecordDict(), {})
+        return lambda message: app.answer(message, context)
+
+    context = Context(1, 0, {}, RecordDict(), {"experiment": str(tmp_path / "file.yaml")})
+    app.main(Grid({7: node(0), 8: node(1)}), context)
+    [there] = (tmp_path / "runs").iterdir()
+    here = qfedfm.run(content, out=tmp_path / "here").folder
+    assert (there / "head.safetensors").read_bytes() == (here / "head.safetensors").read_bytes()
 
 
 WRONG = {

@@ -60,7 +60,7 @@ def test_processes_give_the_model_of_one_process(security, clients, tmp_path):
 
 
 def test_kills_of_a_client_and_of_the_server(tmp_path):
-    content = changed(rounds=4, algorithm="sgd", deadline=90)
+    content = changed(rounds=4, algorithm="sgd", deadline=200)
     with Served(tmp_path / "served", content) as served:
         served.serve()
         for client in range(2):
@@ -78,7 +78,7 @@ def test_kills_of_a_client_and_of_the_server(tmp_path):
     for line in rounds:
         refused = [entry["client"] for entry in line["refused"]]
         assert sorted(line["participants"] + sorted(set(refused))) == [0, 1]
-    assert rounds[0]["participants"] == rounds[-1]["participants"] == [0, 1]
+    assert rounds[-1]["participants"] == [0, 1]
 
 
 def test_a_key_that_is_not_listed_and_a_wrong_certificate(tmp_path):

@@ -17,7 +17,7 @@ from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 
-from qfedfm.experiment.machines.programs import CLIENTS, JOIN, SERVE
+from qfedfm.experiment.machines.programs import JOIN, SERVE
 from qfedfm.federation.engines.flower.grid import FlowerTransport, packed, unpacked
 
 if TYPE_CHECKING:
@@ -96,8 +96,6 @@ def _joining(context: Context) -> Joining:
     config = context.node_config
     data, partition, keys = (config.get(name) for name in ("data", "partition-id", "keys"))
     state = config.get("state")
-    if state is None and CLIENTS in os.environ:
-        state = Path(os.environ[CLIENTS], str(partition))
     return Joining(
         state=Path(str(state)) if state else cache_folder("flower", str(context.node_id)),
         data=Path(str(data)) if data is not None else None,

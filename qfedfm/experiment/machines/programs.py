@@ -15,8 +15,8 @@ from qfedfm.core.errors import RequestError
 from qfedfm.core.files import write_atomic
 
 GRACE_SECONDS = 10.0
-SERVE, JOIN, CLIENTS = "QFEDFM_SERVE", "QFEDFM_JOIN", "QFEDFM_CLIENTS"
-"""Environment variables: the folders of ``qfedfm serve`` and ``qfedfm join``, and of simulated clients."""
+SERVE, JOIN = "QFEDFM_SERVE", "QFEDFM_JOIN"
+"""Environment variables: the folders of ``qfedfm serve`` and ``qfedfm join``."""
 
 
 def flower_program(name: str) -> str:
