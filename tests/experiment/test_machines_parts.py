@@ -106,6 +106,7 @@ class Grid:
 
 
 def test_a_grid_delivers_bytes_until_the_deadline(flower):
+    import httpx
     from flwr.app import Error, Message
 
     from qfedfm.federation.engines.flower.grid import FlowerTransport, packed, unpacked
@@ -118,7 +119,16 @@ def test_a_grid_delivers_bytes_until_the_deadline(flower):
 
     transport = FlowerTransport(Grid({3: fail, 1: echo, 2: None}))
     assert transport.nodes() == [1, 2, 3]
-    found = {a.node: a for a in transport.deliver({1: b"one", 2: b"two", 3: b"three"}, 0.5)}
+    pull, failures = transport._grid.pull_messages, [httpx.ConnectError("the link is away")]
+
+    def unreliable(names):
+        if failures:
+            raise failures.pop()
+        return pull(names)
+
+    transport._grid.pull_messages = unreliable
+    found = {a.node: a for a in transport.deliver({1: b"one", 2: b"two", 3: b"three"}, 1.0)}
+    assert not failures
     assert set(found) == {1, 3} and found[1].content == b"one!"
     assert found[3].error == "its machine failed: it fell over"
 

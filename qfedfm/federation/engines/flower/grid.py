@@ -5,6 +5,7 @@ Flower cuts arrays into chunks of 5 MB, so a large update needs no memory beyond
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from flwr.serverapp import Grid
 
 POLL_SECONDS = 0.2
+_log = logging.getLogger(__name__)
 RECORD, BYTES, FORM = "qfedfm", "message", "qfedfm.bytes"
 
 
@@ -64,7 +66,7 @@ class FlowerTransport:
                     waiting[message_id] = node
         arrivals = []
         while waiting and time.monotonic() < ending:
-            for reply in self._grid.pull_messages(list(waiting)):
+            for reply in self._pull(list(waiting)):
                 node_id = waiting.pop(reply.metadata.reply_to_message_id, None)
                 if node_id is None:
                     continue
@@ -75,6 +77,18 @@ class FlowerTransport:
             if waiting:
                 time.sleep(POLL_SECONDS)
         return arrivals
+
+    def _pull(self, waiting: list[str]) -> list[Message]:
+        """Returns the replies that are there; a SuperLink that fails for a moment is asked again."""
+        import httpx
+
+        try:
+            return list(self._grid.pull_messages(waiting))
+        except httpx.HTTPError as error:
+            _log.warning(
+                "the SuperLink did not hand out replies (%s); asking again", " ".join(str(error).split())
+            )
+            return []
 
 
 def _reason(reply: Message) -> str:
