@@ -23,6 +23,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "circuits": ("qfedfm.cli.circuits:circuits", "Circuits: list, show, export, check, analyse."),
     "qkd": ("qfedfm.cli.qkd:qkd", "Quantum key distribution: rates, a link pulse by pulse, a key manager."),
     "ibm": ("qfedfm.cli.ibm:ibm", "IBM Quantum: backends, estimate, submit, status, fetch, cancel."),
+    "serve": ("qfedfm.cli.machines:serve", "Serve an experiment to clients on other machines, and run it."),
+    "join": ("qfedfm.cli.machines:join", "Take part in a served experiment with this machine's data."),
     "certs": ("qfedfm.cli.certs:certs", "Make an authority and TLS identities."),
     "aggregate": ("qfedfm.cli.aggregate:aggregate", "List the aggregation rules, measure them."),
     "bench": ("qfedfm.cli.bench:bench", "Measure against named peers."),

@@ -10,10 +10,12 @@ from qfedfm.data.config import DataConfig, FeaturesConfig
 from qfedfm.data.federated import ClientIndex, Duplicates, FederatedData
 from qfedfm.data.labels import read_labelled
 from qfedfm.data.load import load
+from qfedfm.data.own import own_data
 from qfedfm.data.partition import (
     ColumnPartition,
     DirichletPartition,
     IidPartition,
+    MachinesPartition,
     PartitionConfig,
     QuantityPartition,
     ShardsPartition,
@@ -28,9 +30,11 @@ __all__ = [
     "FeaturesConfig",
     "FederatedData",
     "IidPartition",
+    "MachinesPartition",
     "PartitionConfig",
     "QuantityPartition",
     "ShardsPartition",
     "load",
+    "own_data",
     "read_labelled",
 ]

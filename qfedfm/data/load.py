@@ -25,7 +25,7 @@ from qfedfm.data.config import DataConfig
 from qfedfm.data.federated import ClientIndex, Duplicates, FederatedData
 from qfedfm.data.files import read_table
 from qfedfm.data.labels import check_labels, labelled, ordered_labels, unseen_sentence
-from qfedfm.data.partition import ColumnPartition, assign, owners_of
+from qfedfm.data.partition import ColumnPartition, MachinesPartition, assign, owners_of
 from qfedfm.data.samples import Samples
 
 _logger = logging.getLogger(__name__)
@@ -46,6 +46,11 @@ def load(config: DataConfig, streams: Streams) -> FederatedData:
         RequestError: The data cannot be had or divided as the section says.
     """
     samples = _source(config, streams)
+    if isinstance(config.partition, MachinesPartition) and samples.modality != "text":
+        raise RequestError(
+            f"data.partition: machines hold texts of their own, and the source {config.source!r} is "
+            f"{samples.modality}; use a file of texts, or another partition to rehearse with"
+        )
     groups = _groups(samples)
     warnings = list(samples.warnings)
     test, public = _held_out(config, samples, groups, streams)
@@ -57,12 +62,13 @@ def load(config: DataConfig, streams: Streams) -> FederatedData:
         )
         rest &= ~clash
     train = np.flatnonzero(rest)
-    if not len(train):
+    machines = isinstance(config.partition, MachinesPartition)
+    if not len(train) and not machines:
         raise RequestError(
             f"data: nothing is left to train on in {config.source!r} after the test data is set aside"
         )
 
-    seen = set(np.asarray(samples.names, dtype=object)[train].tolist())
+    seen = set(np.asarray(samples.names, dtype=object)[np.flatnonzero(test) if machines else train].tolist())
     label_names = ordered_labels(seen)
     unknown = ordered_labels(set(samples.names) - seen)
     if len(seen) < 2:
@@ -184,6 +190,8 @@ def _held_out(
     public = none
     if samples.public:
         public = _draw(samples, groups, ~none, samples.public, streams("public"))
+    if isinstance(config.partition, MachinesPartition):
+        return ~none, none
     if samples.test is not None:
         return samples.test & ~public, public
     return _draw(samples, groups, ~public, config.test_fraction, streams("test")), public
@@ -218,6 +226,9 @@ def _divide(
     rng = streams("partition")
     names: list[str] = []
     warnings: list[str] = []
+    if isinstance(partition, MachinesPartition):
+        empty = np.zeros(0, dtype=np.int64)
+        return ClientIndex.of(empty, partition.clients, empty), warnings
     if isinstance(partition, ColumnPartition):
         if partition.column not in samples.columns:
             present = sorted(samples.columns)

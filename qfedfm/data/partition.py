@@ -75,8 +75,23 @@ class ColumnPartition(Config):
     min_samples: int = Field(8, ge=1, description="Owners with fewer samples are left out.")
 
 
+class MachinesPartition(Config):
+    """Every client has its data on a machine of its own, and the source is the server's.
+
+    All of the source is test data, and its labels are the classes. For ``federation.engine: flower``.
+    """
+
+    kind: Literal["machines"] = "machines"
+    clients: int = Field(2, ge=1, description="How many machines take part.")
+
+
 PartitionConfig = Annotated[
-    IidPartition | DirichletPartition | ShardsPartition | QuantityPartition | ColumnPartition,
+    IidPartition
+    | DirichletPartition
+    | ShardsPartition
+    | QuantityPartition
+    | ColumnPartition
+    | MachinesPartition,
     Field(discriminator="kind"),
 ]
 

@@ -9,9 +9,10 @@ from pydantic import Field, model_validator
 from qfedfm.aggregation import AggregationConfig, FedAvg
 from qfedfm.core.config import Config
 from qfedfm.core.errors import NotBuiltError, RequestError
-from qfedfm.data import DataConfig
+from qfedfm.data import DataConfig, MachinesPartition
 from qfedfm.federation.compatibility import Adapter, check
 from qfedfm.federation.config import ClientConfig, FederationConfig
+from qfedfm.federation.engines.flower.compatibility import check_machines
 from qfedfm.federation.stages import StageConfig
 from qfedfm.models import ModelConfig
 from qfedfm.models.adapters import LoraConfig
@@ -77,7 +78,7 @@ class Experiment(Config):
     def _consistent(self) -> Experiment:
         clients = getattr(self.data.partition, "clients", None)
         cohort = self.federation.cohort
-        if self.federation.engine == "local" and clients and cohort and cohort > clients:
+        if self.federation.engine != "central" and clients and cohort and cohort > clients:
             raise RequestError(
                 f"federation.cohort is {cohort} but data.partition.clients is {clients}; "
                 "a cohort can be at most all clients"
@@ -107,6 +108,13 @@ class Experiment(Config):
                     "one job with its gradient; use an ordinary client.optimizer and client.algorithm"
                 )
         protocol = self.security.sum
+        check_machines(
+            self.federation,
+            self.aggregation,
+            self.client.algorithm,
+            self.security,
+            machines=isinstance(self.data.partition, MachinesPartition),
+        )
         check(
             self.federation,
             self.client,

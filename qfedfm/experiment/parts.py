@@ -13,6 +13,7 @@ from qfedfm.experiment.config import Experiment
 if TYPE_CHECKING:
     from qfedfm.data import FederatedData
     from qfedfm.experiment.personal import Personal
+    from qfedfm.federation.engines.flower.engine import FlowerEngine
     from qfedfm.federation.engines.local import LocalEngine
     from qfedfm.federation.plan import Plan
     from qfedfm.federation.store import ClientStore
@@ -47,13 +48,18 @@ class Parts:
     device: str
     run_id: str
     store: ClientStore
-    engine: LocalEngine
+    engine: LocalEngine | FlowerEngine
     personal: Personal
     verify: bool = False
 
 
-def make_plan(experiment: Experiment, data: FederatedData) -> Plan:
-    """Returns the plan of a federation; refuses a cohort that is too large, or too small for a sum."""
+def make_plan(experiment: Experiment, data: FederatedData | None) -> Plan:
+    """Returns the plan of a federation; refuses a cohort that is too large, or too small for a sum.
+
+    Args:
+        experiment: All options.
+        data: Who holds what; None on the machine of a client, which knows only its own.
+    """
     from qfedfm.federation.plan import Plan
 
     plan = Plan.of(
@@ -64,7 +70,8 @@ def make_plan(experiment: Experiment, data: FederatedData) -> Plan:
         experiment.adapter(),
         experiment.security.sum,
     )
-    plan.protocol.check(plan.cohort_size(len(data.clients)))
+    if data is not None:
+        plan.protocol.check(plan.cohort_size(len(data.clients)))
     return plan
 
 

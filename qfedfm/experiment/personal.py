@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from qfedfm.data import FederatedData
+    from qfedfm.federation.engines.flower.engine import FlowerEngine
     from qfedfm.federation.engines.local import LocalEngine
     from qfedfm.federation.plan import Plan
     from qfedfm.models import Model
@@ -38,7 +39,7 @@ class Personal:
         clients: Whose models are scored and kept.
     """
 
-    def __init__(self, plan: Plan, engine: LocalEngine, clients: Sequence[int]) -> None:
+    def __init__(self, plan: Plan, engine: LocalEngine | FlowerEngine, clients: Sequence[int]) -> None:
         self._plan, self._engine, self._clients = plan, engine, tuple(clients)
         self.split = any(plan.keeps(name) for name in engine.layout.names)
 

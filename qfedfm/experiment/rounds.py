@@ -49,6 +49,7 @@ def run_rounds(
         InterruptedRunError: After Ctrl-C, when the round in flight is done and kept.
     """
     from qfedfm.experiment.tracker import open_trackers
+    from qfedfm.federation.engines.flower.engine import FlowerEngine
     from qfedfm.federation.engines.sealed import SealedEngine
     from qfedfm.federation.engines.summing import SummingEngine
     from qfedfm.federation.messages import ByteCounter
@@ -88,7 +89,7 @@ def run_rounds(
                 parts.model.fold(state.frozen)
                 trained = time.perf_counter()
                 line = record.plain()
-                if isinstance(engine, SealedEngine):
+                if isinstance(engine, SealedEngine | FlowerEngine):
                     line |= engine.end_round(state.round - 1)
                 spent += record.upload_bytes + record.download_bytes
                 over = _over(federation, state.round, spent)
@@ -105,6 +106,8 @@ def run_rounds(
                     "evaluate_seconds": evaluated - trained,
                     "checkpoint_seconds": ended - evaluated,
                 }
+                if isinstance(engine, FlowerEngine):
+                    timing |= {f"{part}_seconds": spent for part, spent in engine.spent.seconds.items()}
                 append_line(folder.timings, timing)
                 for tracker in trackers:
                     tracker.round(line, timing)
@@ -124,13 +127,18 @@ def run_rounds(
     finally:
         for tracker in trackers:
             tracker.close()
-        if isinstance(engine, SummingEngine):
+        if isinstance(engine, SummingEngine | FlowerEngine):
             engine.close()
     return state
 
 
 def _around(parts: Parts, last: dict[str, Any]) -> Engine:
     """Returns the engine behind the experiment's sum protocol, or inside its channel, or as it is."""
+    from qfedfm.federation.engines.flower.engine import FlowerEngine
+
+    if isinstance(parts.engine, FlowerEngine):
+        parts.engine.resume(last)
+        return parts.engine
     protocol = parts.plan.protocol
     if protocol.reveals == "sum":
         from qfedfm.federation.engines.summing import SummingEngine

@@ -27,6 +27,9 @@ from qfedfm.experiment.summary import clients_table, finish
 
 if TYPE_CHECKING:
     from qfedfm.data import FederatedData
+    from qfedfm.federation.engines.flower.engine import FlowerEngine
+    from qfedfm.federation.engines.flower.transport import Transport
+    from qfedfm.federation.engines.local import LocalEngine
 
 _log = logging.getLogger(__name__)
 CLIENTS_SCORED = 100
@@ -61,6 +64,7 @@ def run_experiment(
     root: str | Path = DEFAULT_FOLDER,
     after_round: Callable[[dict[str, Any]], None] | None = None,
     verify: bool = False,
+    transport: Transport | None = None,
 ) -> Path:
     """Runs an experiment, or returns the folder of the same run if it is complete.
 
@@ -74,6 +78,7 @@ def run_experiment(
         root: Where run folders go.
         after_round: Called with each round's record.
         verify: Whether to check each round's certificate of exactness by dense matrices.
+        transport: Who delivers messages to clients on other machines, for engine flower.
 
     Returns:
         The run's folder.
@@ -92,6 +97,11 @@ def run_experiment(
         raise RequestError(
             f"--verify checks certificates by each client's factors, and security.sum {protocol.kind} hides "
             "them; leave one of the two out"
+        )
+    if experiment.federation.engine == "flower" and transport is None:
+        raise RequestError(
+            "federation.engine is flower: start the server with `qfedfm serve FILE` and each client with "
+            "`qfedfm join`, or set federation.engine to local"
         )
     show = progress or SilentProgress()
     check_writable(Path(out) if out is not None else Path(root))
@@ -121,7 +131,14 @@ def run_experiment(
         stack.enter_context(_log_file(folder.path / "log.txt"))
         store = ClientStore(folder.store)
         stack.callback(store.close)
-        engine = make_engine(experiment, data, model, store)
+        engine: LocalEngine | FlowerEngine
+        if experiment.federation.engine == "flower":
+            from qfedfm.experiment.machines.server import flower_engine
+
+            assert transport is not None
+            engine = flower_engine(experiment, data, model, folder, transport, show.note)
+        else:
+            engine = make_engine(experiment, data, model, store)
         personal = Personal(plan, engine, range(min(len(data.clients), CLIENTS_SCORED)))
         parts = Parts(experiment, data, model, plan, streams, device, run_id, store, engine, personal, verify)
         stack.enter_context(job_book(experiment, folder.path))

@@ -29,7 +29,9 @@ def finish(parts: Parts, folder: RunFolder, state: State) -> None:
     folder.write_json("clients.json", {**clients_table(data), "accuracy": scored})
     model.save(state.model, folder.path)
     parts.personal.save(state.model, folder.path)
-    majority = int(np.bincount(data.labels[data.clients.train_indices]).argmax())
+    # Where clients hold data of their own, the server knows labels only of its test data.
+    known = data.clients.train_indices if len(data.clients.train_indices) else data.test
+    majority = int(np.bincount(data.labels[known]).argmax())
     rounds = keep_rounds(folder.rounds, state.round)
     timings = keep_rounds(folder.timings, state.round)
     last = rounds[-1]
@@ -63,7 +65,7 @@ def finish(parts: Parts, folder: RunFolder, state: State) -> None:
             "local_steps": sum(line.get("steps", 0) for line in rounds),
             "classes": len(data.label_names),
             "clients": len(data.clients),
-            "train_examples": int(data.clients.sizes.sum()),
+            "train_examples": int(parts.engine.sizes.sum()),
             "test_examples": len(data.test),
             **_exactness(rounds, state),
         },

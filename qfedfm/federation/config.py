@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from qfedfm.core.config import Config
-from qfedfm.core.errors import NotBuiltError, RequestError
+from qfedfm.core.errors import RequestError
 from qfedfm.federation.algorithms import AlgorithmConfig, PlainTraining
 from qfedfm.federation.sampling import SamplerConfig, UniformSampler
 from qfedfm.optim.client import AdamWConfig, OptimizerConfig
@@ -31,6 +31,20 @@ class FaultsConfig(Config):
     straggler_work: Annotated[float, Field(gt=0, le=1)] = 0.5
 
 
+class FlowerConfig(Config):
+    """Clients on other machines (``engine: flower``).
+
+    Args:
+        deadline: Seconds after which a message that has no reply counts as lost.
+        minimum: How many clients must reply; a round with fewer leaves the model as it was.
+        wait: Seconds in which all clients must have joined before the first round.
+    """
+
+    deadline: Annotated[float, Field(gt=0)] = 600.0
+    minimum: Annotated[int, Field(ge=1)] = 1
+    wait: Annotated[float, Field(ge=0)] = 3600.0
+
+
 class FederationConfig(Config):
     """Rounds, who takes part, and where it runs.
 
@@ -38,29 +52,24 @@ class FederationConfig(Config):
         rounds: How many rounds.
         cohort: Clients per round; null means all.
         engine: ``local`` (every client in this process) or ``central`` (one client that holds all data:
-            the baseline, on the same code path).
+            the baseline, on the same code path), or ``flower`` (clients on machines of their own).
         batch_clients: How many head-only clients are trained in one call; null lets the engine decide.
         evaluate_every: Test after every so many rounds (and always after the last).
         byte_budget: The run ends after the round in which so many bytes, up and down together, have
             travelled, or after ``rounds``; null for no such limit. A schedule still counts ``rounds``.
+        flower: Deadlines of engine flower.
     """
 
     rounds: Annotated[int, Field(ge=1)] = 5
     cohort: Annotated[int, Field(ge=1)] | None = None
-    engine: Literal["local", "central"] = "local"
+    engine: Literal["local", "central", "flower"] = "local"
     sampler: SamplerConfig = UniformSampler()
     server_optimizer: ServerOptimizer = FedAvgStep()
     faults: FaultsConfig = FaultsConfig()
     batch_clients: Annotated[int, Field(ge=1)] | None = None
     evaluate_every: Annotated[int, Field(ge=1)] = 1
     byte_budget: Annotated[int, Field(ge=1)] | None = None
-
-    @field_validator("engine", mode="before")
-    @classmethod
-    def _engine(cls, value: Any) -> Any:
-        if value == "flower":
-            raise NotBuiltError("federation.engine flower is not built yet; use local or central")
-        return value
+    flower: FlowerConfig = FlowerConfig()
 
 
 class ClientConfig(Config):

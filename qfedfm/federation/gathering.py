@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -16,7 +16,7 @@ from qfedfm.core.random import Streams
 from qfedfm.core.tensors import Layout
 from qfedfm.core.update import Update
 from qfedfm.federation.admission import admit, admit_offers
-from qfedfm.federation.engines import SumEngine
+from qfedfm.federation.engines import RemoteEngine, SumEngine
 from qfedfm.federation.stages.chain import unpack
 from qfedfm.federation.travel import whole_of
 from qfedfm.security.summation import Job, Sum, SumAbortedError, run_sum
@@ -43,6 +43,7 @@ class Gathered:
         upload_bytes: Bytes that clients sent.
         download_bytes: Bytes that the server sent beside the broadcast.
         sum: What is recorded of a sum protocol.
+        broadcast_bytes: Bytes of the broadcasts where the engine measures them, else None.
     """
 
     cohort: Cohort
@@ -54,6 +55,7 @@ class Gathered:
     upload_bytes: int
     download_bytes: int = 0
     sum: Mapping[str, Any] = field(default_factory=dict)
+    broadcast_bytes: int | None = None
 
     @property
     def individuals(self) -> bool:
@@ -83,6 +85,23 @@ def gather(
         rng: The round's streams.
         counter: Sizes of messages.
     """
+    found = _gather(plan, engine, broadcast, travel, cohort, faults, rng, counter)
+    if not isinstance(engine, RemoteEngine):
+        return found
+    refused = sorted([*found.refused, *engine.refused()])
+    return replace(found, refused=refused, broadcast_bytes=engine.broadcast_bytes)
+
+
+def _gather(
+    plan: Plan,
+    engine: Engine,
+    broadcast: Broadcast,
+    travel: Travel,
+    cohort: Sequence[int],
+    faults: Faults,
+    rng: Streams,
+    counter: ByteCounter,
+) -> Gathered:
     if plan.protocol.reveals == "sum":
         return _sum(plan, cast("SumEngine", engine), broadcast, travel, cohort, faults, rng)
     replies = engine.train(plan, broadcast, cohort, faults, rng)

@@ -102,6 +102,9 @@ def run_round(
         if combined.frozen:
             latest = accumulate({}, combined.frozen)
             frozen = accumulate(state.frozen, combined.frozen)
+    sent_bytes = gathered.broadcast_bytes
+    if sent_bytes is None:
+        sent_bytes = _download_bytes(broadcast, travel, cohort, counter)
     train = gathered.metrics
     record = RoundRecord(
         round=state.round + 1,
@@ -115,7 +118,7 @@ def run_round(
         train={name: mean for name, mean in train.means().items() if name != "steps"},
         client_loss=gathered.client_loss,
         upload_bytes=gathered.upload_bytes,
-        download_bytes=_download_bytes(broadcast, travel, cohort, counter) + gathered.download_bytes,
+        download_bytes=sent_bytes + gathered.download_bytes,
         update_norm=norm,
         layers=_with_bytes(layers, broadcast, travel, cohort),
         sum=gathered.sum,

@@ -26,11 +26,19 @@ class Travel:
         layout: All trained tensors.
         round_number: The round, from 0.
         ranks: Per client its LoRA rank, or None where all train the adapter's.
+        drawn: Whether what clients could draw from the round's stream is sent all the same.
     """
 
     def __init__(
-        self, plan: Plan, layout: Layout, round_number: int, ranks: Mapping[int, int] | None
+        self,
+        plan: Plan,
+        layout: Layout,
+        round_number: int,
+        ranks: Mapping[int, int] | None,
+        *,
+        drawn: bool = False,
     ) -> None:
+        self._drawn = drawn
         self._plan, self._layout, self._round, self._ranks = plan, layout, round_number, ranks
         self._made: dict[tuple[str, int | None], Layout] = {}
 
@@ -57,10 +65,17 @@ class Travel:
             return self._layout_of("first", client, lambda name: not self._plan.keeps(name))
         if in_step:
             return self._layout_of(
-                "step", client, lambda name: rule.moved(name, self._round - 1) and not self._plan.keeps(name)
+                "step",
+                client,
+                lambda name: (
+                    (rule.moved(name, self._round - 1) or (self._drawn and rule.drawn(name)))
+                    and not self._plan.keeps(name)
+                ),
             )
         return self._layout_of(
-            "new", client, lambda name: not self._plan.keeps(name) and not rule.drawn(name)
+            "new",
+            client,
+            lambda name: not self._plan.keeps(name) and (self._drawn or not rule.drawn(name)),
         )
 
     def _layout_of(self, kind: str, client: int, travels: Callable[[str], bool]) -> Layout:

@@ -95,7 +95,7 @@ def test_a_wrong_file_gets_one_sentence(name, tmp_path):
 
 
 NOT_BUILT = {
-    "federation: {engine: flower}": "flower is not built yet",
+    "trust: {}": "trust is not built yet",
 }
 
 

@@ -6,10 +6,11 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from qfedfm.core.errors import UpdateRefusedError
 from qfedfm.core.metrics import Metrics
 from qfedfm.core.random import Streams
 from qfedfm.core.tensors import Layout
@@ -68,6 +69,22 @@ class Offer:
         """Returns the message."""
         return json.dumps([FORMAT, *dataclasses.astuple(self)]).encode()
 
+    @staticmethod
+    def from_bytes(message: bytes) -> Offer:
+        """Parses a message.
+
+        Raises:
+            UpdateRefusedError: It is none.
+        """
+        try:
+            form, client, number, examples, schema, refused = json.loads(message)
+        except (ValueError, TypeError) as error:
+            raise UpdateRefusedError(f"the message is not an offer: {error}") from error
+        whole = all(isinstance(value, int) and value >= 0 for value in (client, number, examples))
+        if form != FORMAT or not whole or not isinstance(schema, str) or not isinstance(refused, str):
+            raise UpdateRefusedError(f"the message is not an offer of format {FORMAT}")
+        return Offer(client, number, examples, schema, refused)
+
 
 @dataclass(frozen=True)
 class Audit:
@@ -82,6 +99,18 @@ class Audit:
     metrics: Metrics
     mean: np.ndarray
     clipped: int
+
+
+@runtime_checkable
+class RemoteEngine(Protocol):
+    """What an engine says besides, whose clients may fail, and lie, in ways that nobody simulates."""
+
+    def refused(self) -> list[tuple[int, str]]:
+        """Returns ``(client, reason)`` of what was refused before it was an update, or did not come."""
+
+    @property
+    def broadcast_bytes(self) -> int:
+        """Bytes of the round's broadcasts, as they were sent."""
 
 
 class SumEngine(Engine, Protocol):

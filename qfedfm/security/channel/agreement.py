@@ -17,24 +17,62 @@ from qfedfm.security.channel.errors import IdentityError
 KEY_BYTES = 32
 
 
+IdentityKind = Literal["ed25519", "ml-dsa"]
+
+
 class Identity:
     """A long-lived signing key.
 
     Args:
         kind: ``ed25519`` or ``ml-dsa`` (ML-DSA-65).
+        secret: What :meth:`secret` gave, for an identity that outlives a process; a new one by default.
     """
 
-    def __init__(self, kind: Literal["ed25519", "ml-dsa"]) -> None:
+    def __init__(self, kind: IdentityKind, secret: bytes | None = None) -> None:
         from cryptography.hazmat.primitives.asymmetric import ed25519, mldsa
 
-        self._key: Any = (
-            ed25519.Ed25519PrivateKey.generate() if kind == "ed25519" else mldsa.MLDSA65PrivateKey.generate()
-        )
+        self._key: Any
+        if kind == "ed25519":
+            pair = ed25519.Ed25519PrivateKey
+            self._key = pair.generate() if secret is None else pair.from_private_bytes(secret)
+        else:
+            lattice = mldsa.MLDSA65PrivateKey
+            self._key = lattice.generate() if secret is None else lattice.from_seed_bytes(secret)
         self.public = self._key.public_key()
 
     def sign(self, message: bytes) -> bytes:
         """Returns the signature of ``message``."""
         return bytes(self._key.sign(message))
+
+    def secret(self) -> bytes:
+        """Returns the private key, for a file that its owner alone can read."""
+        return bytes(self._key.private_bytes_raw())
+
+
+class PublicIdentity(Identity):
+    """Somebody else's identity: its signatures can be checked, none can be made.
+
+    Args:
+        kind: As of the identity.
+        public: Its raw public key.
+    """
+
+    def __init__(self, kind: IdentityKind, public: bytes) -> None:
+        from cryptography.hazmat.primitives.asymmetric import ed25519, mldsa
+
+        known: Any = ed25519.Ed25519PublicKey if kind == "ed25519" else mldsa.MLDSA65PublicKey
+        try:
+            self.public = known.from_public_bytes(public)
+        except ValueError as error:
+            raise IdentityError(f"{len(public)} bytes are no public key of kind {kind}") from error
+
+    def sign(self, message: bytes) -> bytes:
+        """Refuses."""
+        raise AssertionError("only the owner of an identity signs with it")
+
+    def secret(self) -> bytes:
+        """Refuses."""
+        raise AssertionError("only the owner of an identity has its private key")
 
 
 def check_signature(public: Any, signature: bytes, message: bytes, name: str) -> None:
@@ -48,17 +86,26 @@ def check_signature(public: Any, signature: bytes, message: bytes, name: str) ->
 
 
 class MlKemExchange:
-    """ML-KEM-768: a key pair that is used once."""
+    """ML-KEM-768: a key pair that is used once.
 
-    def __init__(self) -> None:
+    Args:
+        secret: What :meth:`secret` gave, where the answer comes to another process; a new pair by default.
+    """
+
+    def __init__(self, secret: bytes | None = None) -> None:
         from cryptography.hazmat.primitives.asymmetric import mlkem
 
-        self._key = mlkem.MLKEM768PrivateKey.generate()
+        pair = mlkem.MLKEM768PrivateKey
+        self._key = pair.generate() if secret is None else pair.from_seed_bytes(secret)
         self.public = self._key.public_key().public_bytes_raw()
 
     def finish(self, answer: bytes) -> bytes:
         """Returns the shared secret from the server's ciphertext."""
         return bytes(self._key.decapsulate(answer))
+
+    def secret(self) -> bytes:
+        """Returns the private key."""
+        return bytes(self._key.private_bytes_raw())
 
     @staticmethod
     def answer(public: bytes) -> tuple[bytes, bytes]:
@@ -70,12 +117,17 @@ class MlKemExchange:
 
 
 class X25519Exchange:
-    """X25519 with keys that are used once."""
+    """X25519 with keys that are used once.
 
-    def __init__(self) -> None:
+    Args:
+        secret: What :meth:`secret` gave, where the answer comes to another process; a new pair by default.
+    """
+
+    def __init__(self, secret: bytes | None = None) -> None:
         from cryptography.hazmat.primitives.asymmetric import x25519
 
-        self._key = x25519.X25519PrivateKey.generate()
+        pair = x25519.X25519PrivateKey
+        self._key = pair.generate() if secret is None else pair.from_private_bytes(secret)
         self.public = self._key.public_key().public_bytes_raw()
 
     def finish(self, answer: bytes) -> bytes:
@@ -83,6 +135,10 @@ class X25519Exchange:
         from cryptography.hazmat.primitives.asymmetric import x25519
 
         return self._key.exchange(x25519.X25519PublicKey.from_public_bytes(answer))
+
+    def secret(self) -> bytes:
+        """Returns the private key."""
+        return bytes(self._key.private_bytes_raw())
 
     @staticmethod
     def answer(public: bytes) -> tuple[bytes, bytes]:
@@ -94,6 +150,7 @@ class X25519Exchange:
         return secret, key.public_key().public_bytes_raw()
 
 
+Exchange = MlKemExchange | X25519Exchange
 EXCHANGES: dict[str, type[MlKemExchange] | type[X25519Exchange]] = {
     "ml-kem": MlKemExchange,
     "hybrid": MlKemExchange,
@@ -118,6 +175,92 @@ class Agreed:
     bytes: int
 
 
+@dataclass(frozen=True)
+class Half:
+    """One side's message of an agreement.
+
+    Args:
+        content: The client's public key, or the server's answer to it.
+        signature: Of what :func:`offered` or :func:`transcript` returns.
+    """
+
+    content: bytes
+    signature: bytes
+
+
+def offered(kind: str, round_number: int, client: str, public: bytes) -> bytes:
+    """Returns what a client signs: its public key, and what it is for."""
+    return json.dumps([kind, round_number, client, "server"]).encode() + public
+
+
+def offer(kind: str, round_number: int, client: str, exchange: Exchange, identity: Identity) -> Half:
+    """Returns the client's message."""
+    return Half(exchange.public, identity.sign(offered(kind, round_number, client, exchange.public)))
+
+
+def answer(
+    kind: str,
+    round_number: int,
+    client: str,
+    half: Half,
+    public: Any,
+    server_identity: Identity,
+    quantum: bytes = b"",
+) -> tuple[Agreed, Half]:
+    """Returns the server's keys and its message.
+
+    Args:
+        kind: A name of ``EXCHANGES``.
+        round_number: The round, from 0.
+        client: The client's name.
+        half: What the client sent.
+        public: The client's public signing key.
+        server_identity: The server's signing key.
+        quantum: k_qkd of a hybrid agreement.
+
+    Raises:
+        IdentityError: The signature does not fit, or the public key is none.
+    """
+    said = offered(kind, round_number, client, half.content)
+    check_signature(public, half.signature, said, client)
+    try:
+        secret, content = EXCHANGES[kind].answer(half.content)
+    except ValueError as error:
+        raise IdentityError(f"{client} sent {len(half.content)} bytes that are no public key") from error
+    transcript = hashlib.sha256(said + half.signature + content).digest()
+    reply = Half(content, server_identity.sign(transcript))
+    upload, download = derive(quantum + secret, round_number, client, transcript)
+    sent = len(said) + len(half.signature) + len(content) + len(reply.signature)
+    return Agreed(upload, download, transcript.hex()[:32], sent), reply
+
+
+def conclude(
+    kind: str,
+    round_number: int,
+    client: str,
+    exchange: Exchange,
+    half: Half,
+    reply: Half,
+    server_public: Any,
+    quantum: bytes = b"",
+) -> Agreed:
+    """Returns the client's keys from what it sent and the server's ``reply``.
+
+    Raises:
+        IdentityError: The signature does not fit, or the answer is none.
+    """
+    said = offered(kind, round_number, client, half.content)
+    transcript = hashlib.sha256(said + half.signature + reply.content).digest()
+    check_signature(server_public, reply.signature, transcript, "server")
+    try:
+        secret = exchange.finish(reply.content)
+    except ValueError as error:
+        raise IdentityError(f"the server's answer to {client} is none") from error
+    upload, download = derive(quantum + secret, round_number, client, transcript)
+    sent = len(said) + len(half.signature) + len(reply.content) + len(reply.signature)
+    return Agreed(upload, download, transcript.hex()[:32], sent)
+
+
 def agree(
     kind: str,
     round_number: int,
@@ -140,20 +283,14 @@ def agree(
         IdentityError: A signature does not fit.
     """
     exchange = EXCHANGES[kind]()
-    offer = json.dumps([kind, round_number, client, "server"]).encode() + exchange.public
-    offer_signature = identity.sign(offer)
-    check_signature(identity.public, offer_signature, offer, client)
-    server_secret, answer = type(exchange).answer(exchange.public)
-    transcript = hashlib.sha256(offer + offer_signature + answer).digest()
-    answer_signature = server_identity.sign(transcript)
-    check_signature(server_identity.public, answer_signature, transcript, "server")
-    client_secret = exchange.finish(answer)
-    at_client = derive(quantum[0] + client_secret, round_number, client, transcript)
-    at_server = derive(quantum[1] + server_secret, round_number, client, transcript)
+    half = offer(kind, round_number, client, exchange, identity)
+    at_server, reply = answer(kind, round_number, client, half, identity.public, server_identity, quantum[1])
+    at_client = conclude(
+        kind, round_number, client, exchange, half, reply, server_identity.public, quantum[0]
+    )
     if at_client != at_server:
         raise IdentityError(f"the key agreement with {client} did not end with one key")
-    sent = len(offer) + len(offer_signature) + len(answer) + len(answer_signature)
-    return Agreed(at_client[0], at_client[1], transcript.hex()[:32], sent)
+    return at_server
 
 
 def derive(secret: bytes, round_number: int, client: str, transcript: bytes) -> tuple[bytes, bytes]:

@@ -88,6 +88,14 @@ class MaskSummation(Summation):
         agreement = AGREEMENTS[self._options.keys](party)
         return MaskClient(client, setting, agreement, self._used, encode)
 
+    def introduce(self, identities: Mapping[int, Identity]) -> None:
+        """Makes these the clients' identities, for ends on machines of their own.
+
+        Args:
+            identities: Per client its signing key, where it is this machine's, or the public half.
+        """
+        self._identities.update(identities)
+
     def record(self, round_number: int) -> dict[str, Any]:
         """Returns key bits, waiting and levels of QKD links; nothing for other keys."""
         return self._links.record(round_number) if self._links is not None else {}

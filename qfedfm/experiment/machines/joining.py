@@ -1,0 +1,99 @@
+"""``qfedfm join``: a SuperNode that passes the server's messages to this process, which has the data."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from qfedfm.core.errors import RunError
+from qfedfm.experiment.machines.member import Joining, Member
+from qfedfm.experiment.machines.programs import (
+    JOIN,
+    end_left_over,
+    flower_environment,
+    flower_program,
+    running,
+)
+from qfedfm.experiment.machines.tickets import Ticket
+from qfedfm.experiment.machines.worker import Worker
+
+RETRY_SECONDS = 3.0
+
+
+def join(
+    joining: Joining,
+    ticket: Ticket,
+    say: Callable[[str], None],
+    server: str | None = None,
+    patience: float = 600.0,
+) -> None:
+    """Takes part until Ctrl-C; a SuperNode that ends, as when the server is down, is started again.
+
+    Args:
+        joining: Whose data, and where the state lies.
+        ticket: The way in.
+        say: Told what happens, one sentence each.
+        server: Host and port, where they are not the ticket's.
+        patience: Seconds without any message of the server after which an ended SuperNode is given up.
+
+    Raises:
+        RunError: The server was not there, or did not let this client in, for so long.
+    """
+    state = joining.state.resolve()
+    state.mkdir(parents=True, exist_ok=True)
+    state.chmod(0o700)
+    address = server or ticket.server
+    if ":" not in address:
+        address += ":" + ticket.server.rpartition(":")[2]
+    member, heard = Member(joining, say), time.monotonic()
+
+    def answer(message: bytes) -> bytes:
+        nonlocal heard
+        reply = member.answer(message)
+        heard = time.monotonic()
+        return reply
+
+    worker = Worker(state, answer, lambda: member.training_seconds)
+    say(f"joining {address} as {ticket.name} ({'TLS and node key' if ticket.secure else 'no TLS'})")
+    try:
+        while True:
+            _run(state, ticket, address)
+            if time.monotonic() - heard > patience:
+                raise RunError(
+                    f"the server at {address} is not there or does not let this client in; "
+                    f"{state / 'supernode.txt'} says more"
+                )
+            say(f"the server at {address} is not there or does not let this client in; trying again")
+            time.sleep(RETRY_SECONDS)
+    finally:
+        worker.close()
+
+
+def _run(state: Path, ticket: Ticket, address: str) -> None:
+    """Runs a SuperNode until it ends."""
+    command, environment = _supernode(state, ticket, address), flower_environment(state, JOIN)
+    end_left_over(state, "supernode")
+    with running(state, "supernode", command, environment) as supernode:
+        while supernode.poll() is None:
+            time.sleep(0.3)
+
+
+def _supernode(state: Path, ticket: Ticket, address: str) -> list[str]:
+    (state / "flower").mkdir(exist_ok=True)
+    command = [flower_program("flower-supernode"), "--superlink", address, "--port", str(_free_port())]
+    if not ticket.secure:
+        return [*command, "--insecure"]
+    authority, key = state / "authority.pem", state / "node.key"
+    authority.write_text(ticket.authority)
+    key.touch(mode=0o600)
+    key.write_text(ticket.key)
+    return [*command, "--root-certificates", str(authority), "--auth-supernode-private-key", str(key)]
+
+
+def _free_port() -> int:
+    """Returns a port for the SuperNode's own loopback interface."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
