@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from qfedfm.circuits import Circuit, Gate, family, pauli
-from qfedfm.core.errors import NotBuiltError, RequestError
+from qfedfm.core.errors import RequestError
 from qfedfm.quantum import QuantumLayer, check_executor, check_memory, expectations, initial_weights
 
 CIRCUIT = family("strongly_entangling", qubits=3, layers=2)
@@ -33,8 +33,9 @@ def test_executor_names() -> None:
     assert check_executor("statevector") == "statevector"
     with pytest.raises(RequestError, match="did you mean 'torch'"):
         check_executor("toch")
-    with pytest.raises(NotBuiltError, match="not built yet"):
-        check_executor("ibm:ibm_fez")
+    assert check_executor("ibm:ibm_fez") == "ibm:ibm_fez"
+    with pytest.raises(RequestError, match="needs a backend: for example ibm:fake_manila"):
+        check_executor("ibm")
 
 
 def test_too_many_qubits_says_how_many_bytes() -> None:
