@@ -192,7 +192,7 @@ def point(
         quantum_seconds=cost.shots * clock,
         survives=clients - needed(protocol.threshold, clients)
         if hasattr(protocol, "threshold")
-        else clients - 1,
+        else clients - (2 if protocol.reveals == "sum" else 1),  # a sum of one is an update
     )
 
 
