@@ -7,7 +7,7 @@ import stat
 
 import pytest
 import yaml
-from served import FILE
+from served_machines import FILE
 
 import qfedfm
 from qfedfm.cli.main import invoke

@@ -8,7 +8,7 @@ import signal
 import time
 
 import pytest
-from served import FILE, Served, Tap
+from served_machines import FILE, Served, Tap
 
 import qfedfm
 from qfedfm.experiment.machines.tickets import Ticket, node_key

@@ -67,8 +67,8 @@ class Worker:
                     began = time.perf_counter()
                     reply = self._answer(message)
                     spent = time.perf_counter() - began
-                    send(connection, reply)
                     self._note(age, len(message), len(reply), spent)
+                    send(connection, reply)
                 except Exception:
                     # The other side sees a closed connection and says so.
                     _log.exception("a message could not be answered")

@@ -12,8 +12,8 @@ import fcntl
 import hashlib
 import json
 import os
-import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -96,8 +96,8 @@ class JobState(Config):
 
 
 def now() -> str:
-    """Returns the time, ISO 8601, UTC."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    """Returns the time, ISO 8601, UTC, to the microsecond: jobs of one second keep their order."""
+    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def request_id(content: dict[str, Any], copy: int = 0) -> str:
