@@ -52,15 +52,7 @@ class Qaoa(Solver):
         """
         from scipy.optimize import minimize
 
-        strength = self.penalty
-        if strength is None and problem.constraints:
-            strength = sufficient_strength(problem) / 4
-        free = penalised(problem, strength)
-        if free.n > LARGEST:
-            raise RequestError(
-                f"solver qaoa simulates at most {LARGEST} qubits, this problem needs {free.n}: use swap or "
-                "annealing"
-            )
+        free = on_qubits(problem, self.penalty, self.kind, "swap or annealing")
         circuit = circuit_of(free, self.layers)
         if circuit is None:  # the objective is a constant
             return Found(np.zeros(problem.n, np.uint8), 0)
@@ -80,9 +72,38 @@ class Qaoa(Solver):
             if best is None or found.fun < best.fun:
                 best = found
         assert best is not None
-        strings = measured(circuit, best.x, self.shots, rng)[:, : problem.n]
-        order = np.lexsort((problem.value(strings), problem.violation(strings)))
-        return Found(strings[order[0]], len(strings), circuits, self.shots)
+        return shown(problem, circuit, best.x, self.shots, rng, circuits)
+
+
+def on_qubits(problem: Qubo, penalty: float | None, kind: str, instead: str) -> Qubo:
+    """Returns the problem with its constraints as penalties, by default of a quarter of what surely suffices.
+
+    Args:
+        problem: What to minimise.
+        penalty: What missing a count by one costs.
+        kind: The solver, as an error names it.
+        instead: What an error recommends.
+
+    Raises:
+        RequestError: More qubits than are simulated, slack variables included.
+    """
+    if penalty is None and problem.constraints:
+        penalty = sufficient_strength(problem) / 4
+    free = penalised(problem, penalty)
+    if free.n > LARGEST:
+        raise RequestError(
+            f"solver {kind} simulates at most {LARGEST} qubits, this problem needs {free.n}: use {instead}"
+        )
+    return free
+
+
+def shown(
+    problem: Qubo, circuit: Circuit, angles: Values, shots: int, rng: np.random.Generator, circuits: int
+) -> Found:
+    """Returns the best of the strings that the circuit shows; ``circuits`` were run to find its angles."""
+    strings = measured(circuit, angles, shots, rng)[:, : problem.n]
+    order = np.lexsort((problem.value(strings), problem.violation(strings)))
+    return Found(strings[order[0]], len(strings), circuits, shots)
 
 
 def circuit_of(problem: Qubo, layers: int) -> Circuit | None:
@@ -111,15 +132,21 @@ def ramp(layers: int) -> Values:
 
 
 def _negative_cut(angles: Values, circuit: Circuit) -> tuple[float, Values]:
+    cut, slope = value_and_slope(angles, circuit)
+    return -cut, -slope
+
+
+def value_and_slope(angles: Values, circuit: Circuit) -> tuple[float, Values]:
+    """Returns the circuit's only expectation value and its derivatives by the angles, exact."""
     import torch
 
     from qfedfm.quantum import expectations
 
     weights = torch.tensor(angles, dtype=torch.float64, requires_grad=True)
-    cut = expectations(circuit, torch.zeros(1, 0, dtype=torch.float64), weights)[0, 0]
-    cut.backward()  # type: ignore[no-untyped-call]
+    value = expectations(circuit, torch.zeros(1, 0, dtype=torch.float64), weights)[0, 0]
+    value.backward()  # type: ignore[no-untyped-call]
     assert weights.grad is not None
-    return -float(cut.detach()), -weights.grad.numpy()
+    return float(value.detach()), weights.grad.numpy()
 
 
 def measured(circuit: Circuit, angles: Values, shots: int, rng: np.random.Generator) -> Bits:

@@ -16,11 +16,9 @@ import numpy as np
 from pydantic import Field
 
 from qfedfm.circuits import Circuit, Gate, Observable, Register, constant, weight_angle
-from qfedfm.core.errors import RequestError
 from qfedfm.core.random import Streams
-from qfedfm.optim.qubo.penalty import penalised, sufficient_strength
 from qfedfm.optim.qubo.problem import Qubo, Values, dense
-from qfedfm.optim.qubo.qaoa import LARGEST, measured, ramp
+from qfedfm.optim.qubo.qaoa import on_qubits, ramp, shown, value_and_slope
 from qfedfm.optim.qubo.solution import Found, Solution, Solver, against_best
 
 
@@ -52,15 +50,7 @@ class WarmQaoa(Solver):
         """
         from scipy.optimize import minimize
 
-        strength = self.penalty
-        if strength is None and problem.constraints:
-            strength = sufficient_strength(problem) / 4
-        free = penalised(problem, strength)
-        if free.n > LARGEST:
-            raise RequestError(
-                f"solver warm_qaoa simulates at most {LARGEST} qubits, this problem needs {free.n}: use "
-                "swap or tabu"
-            )
+        free = on_qubits(problem, self.penalty, self.kind, "swap or tabu")
         start = np.full(free.n, 0.5)
         if self.warm:
             start = np.clip(relaxed(free, rng), self.epsilon, 1.0 - self.epsilon)
@@ -70,7 +60,7 @@ class WarmQaoa(Solver):
             if depth > 1:
                 angles = stretched(angles)
             found = minimize(
-                _energy,
+                value_and_slope,
                 angles,
                 args=(circuit,),
                 jac=True,
@@ -78,9 +68,7 @@ class WarmQaoa(Solver):
                 options={"maxiter": self.steps},
             )
             angles, circuits = np.asarray(found.x), circuits + int(found.nfev)
-        strings = measured(circuit, angles, self.shots, rng)[:, : problem.n]
-        order = np.lexsort((problem.value(strings), problem.violation(strings)))
-        return Found(strings[order[0]], len(strings), circuits, self.shots)
+        return shown(problem, circuit, angles, self.shots, rng, circuits)
 
 
 def depth_sweep(
@@ -170,15 +158,3 @@ def stretched(angles: Values) -> Values:
     share = np.arange(p + 1)[:, None] / p
     found: Values = (share * padded[:-1] + (1.0 - share) * padded[1:]).reshape(-1)
     return found
-
-
-def _energy(angles: Values, circuit: Circuit) -> tuple[float, Values]:
-    import torch
-
-    from qfedfm.quantum import expectations
-
-    weights = torch.tensor(angles, dtype=torch.float64, requires_grad=True)
-    energy = expectations(circuit, torch.zeros(1, 0, dtype=torch.float64), weights)[0, 0]
-    energy.backward()  # type: ignore[no-untyped-call]
-    assert weights.grad is not None
-    return float(energy.detach()), weights.grad.numpy()

@@ -19,7 +19,6 @@ from qfedfm.security.summation.ghz_phase.robust import combine
 from qfedfm.security.summation.ghz_phase.sampling import Values, phases, wrapped
 from qfedfm.security.summation.ghz_phase.verification import allowed, failures, mean_failing
 from qfedfm.security.summation.protocol import (
-    Angles,
     Cost,
     Job,
     Message,
@@ -30,6 +29,7 @@ from qfedfm.security.summation.protocol import (
     SumServer,
     contribution,
 )
+from qfedfm.security.summation.turning import TurningClient, collected
 
 if TYPE_CHECKING:
     from qfedfm.security.summation.ghz_phase.config import GhzPhase
@@ -70,25 +70,9 @@ class GhzSummation(Summation):
         """Returns a client's end; its numbers are turned into angles here."""
         group = next(group for group in self.groups(job) if client in group.clients)
         if update is None:
-            return _Client(None, 0)
+            return TurningClient(None, 0)
         numbers, outside = contribution(update, job.weights[client], self._options.bound)
-        return _Client(RANGE * np.pi * numbers / (group.weight * self._options.bound), outside)
-
-
-class _Client(SumClient):
-    def __init__(self, angles: Values | None, clipped: int) -> None:
-        self._angles = angles
-        self._clipped = clipped
-
-    @property
-    def notes(self) -> Mapping[str, int]:
-        return {"clipped": self._clipped}
-
-    def reply(self, phase: str, message: Message) -> Message:
-        if phase != "turns":
-            return b""
-        assert self._angles is not None, "a client without numbers vanishes before it turns its qubits"
-        return Angles(self._angles)
+        return TurningClient(RANGE * np.pi * numbers / (group.weight * self._options.bound), outside)
 
 
 class _Server(SumServer):
@@ -107,13 +91,7 @@ class _Server(SumServer):
 
     def take(self, phase: str, replies: Mapping[int, Message]) -> None:
         if phase == "turns":
-            for client, message in replies.items():
-                assert isinstance(message, Angles)
-                if message.radians.shape != (self._job.size,):
-                    raise SumAbortedError(
-                        f"client {client} turned {message.radians.shape} qubits for {self._job.size} numbers"
-                    )
-                self._angles[client] = message.radians
+            self._angles |= collected(self._job, replies, "qubits")
             self._vanished()
         self._there = set(replies)
         # Who vanishes before the states are sent has no part in them.

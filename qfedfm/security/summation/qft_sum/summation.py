@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from qfedfm.core.random import Streams
 from qfedfm.security.summation.protocol import (
-    Angles,
     Cost,
     Job,
     Message,
@@ -24,6 +23,7 @@ from qfedfm.security.summation.protocol import (
     SumServer,
     contribution,
 )
+from qfedfm.security.summation.turning import TurningClient, collected
 
 if TYPE_CHECKING:
     from qfedfm.security.summation.qft_sum.config import QftSum
@@ -45,28 +45,12 @@ class QftSummation(Summation):
     def client(self, job: Job, client: int, update: NDArray[np.float32] | None) -> SumClient:
         """Returns a client's end; its numbers are rounded to integers here."""
         if update is None:
-            return _Client(None, 0)
+            return TurningClient(None, 0)
         options = self._options
         numbers, outside = contribution(update, job.weights[client], options.bound)
         numbers *= options.levels(len(job.clients)) / options.bound
         rounded = np.floor(numbers + self._streams("rounding", job.round, client).random(len(numbers)))
-        return _Client(rounded * (2.0 * np.pi / 2**options.bits), outside)
-
-
-class _Client(SumClient):
-    def __init__(self, angles: NDArray[np.float64] | None, clipped: int) -> None:
-        self._angles = angles
-        self._clipped = clipped
-
-    @property
-    def notes(self) -> Mapping[str, int]:
-        return {"clipped": self._clipped}
-
-    def reply(self, phase: str, message: Message) -> Message:
-        if phase != "turns":
-            return b""
-        assert self._angles is not None, "a client without numbers vanishes before it turns its qubits"
-        return Angles(self._angles)
+        return TurningClient(rounded * (2.0 * np.pi / 2**options.bits), outside)
 
 
 class _Server(SumServer):
@@ -83,13 +67,7 @@ class _Server(SumServer):
 
     def take(self, phase: str, replies: Mapping[int, Message]) -> None:
         if phase == "turns":
-            for client, message in replies.items():
-                assert isinstance(message, Angles)
-                if message.radians.shape != (self._job.size,):
-                    raise SumAbortedError(
-                        f"client {client} turned {message.radians.shape} states for {self._job.size} numbers"
-                    )
-                self._angles[client] = message.radians
+            self._angles |= collected(self._job, replies, "states")
             if len(replies) < len(self._there):  # registers that a client kept are sent again without it
                 self._wasted = self._job.size
         self._there = tuple(sorted(replies))
