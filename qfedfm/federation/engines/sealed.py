@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from qfedfm.core.errors import RunError
 from qfedfm.core.random import Streams
-from qfedfm.core.tensors import Layout
 from qfedfm.core.update import Update
+from qfedfm.federation.engines.around import Around
 from qfedfm.federation.travel import Travel
 
 if TYPE_CHECKING:
@@ -22,7 +20,7 @@ if TYPE_CHECKING:
     from qfedfm.security.channel.rounds import Channel
 
 
-class SealedEngine:
+class SealedEngine(Around):
     """Puts a channel around an engine; the numbers that arrive are those that were sent, to the bit.
 
     Args:
@@ -31,23 +29,8 @@ class SealedEngine:
     """
 
     def __init__(self, engine: Engine, channel: Channel) -> None:
-        self._engine = engine
+        super().__init__(engine)
         self._channel = channel
-
-    @property
-    def sizes(self) -> np.ndarray:
-        """Training examples per client, shape (N,)."""
-        return self._engine.sizes
-
-    @property
-    def class_counts(self) -> np.ndarray:
-        """Training examples of each class per client, shape (N, C)."""
-        return self._engine.class_counts
-
-    @property
-    def layout(self) -> Layout:
-        """What is trained and travels."""
-        return self._engine.layout
 
     def train(
         self, plan: Plan, broadcast: Broadcast, cohort: Sequence[int], faults: Faults, rng: Streams

@@ -16,6 +16,7 @@ from qfedfm.core.random import Streams
 from qfedfm.core.tensors import Layout
 from qfedfm.core.update import Update
 from qfedfm.federation.engines import Audit, Offer
+from qfedfm.federation.engines.around import Around
 from qfedfm.security.summation import Job, SumAbortedError, SumClient, Summation, SumProtocol, SumServer
 from qfedfm.security.summation.protocol import Message, check_finite
 
@@ -29,7 +30,7 @@ NEVER = "offer"
 """Where a client is silent from the beginning."""
 
 
-class SummingEngine:
+class SummingEngine(Around):
     """Puts a sum protocol around an engine; all clients' ends are in this process.
 
     A client that drops out of a round vanishes at a drawn moment before its update is sent: it never answers,
@@ -45,7 +46,7 @@ class SummingEngine:
     def __init__(
         self, engine: Engine, protocol: SumProtocol, streams: Streams, last: Mapping[str, Any] | None = None
     ) -> None:
-        self._engine = engine
+        super().__init__(engine)
         self._protocol = protocol
         self._summation: Summation = protocol.open(streams, last)
         self._updates: dict[int, Update] = {}
@@ -54,21 +55,6 @@ class SummingEngine:
         self._gone: dict[int, str] = {}
         self._ends: dict[int, SumClient] = {}
         self._job: Job | None = None
-
-    @property
-    def sizes(self) -> np.ndarray:
-        """Training examples per client, shape (N,)."""
-        return self._engine.sizes
-
-    @property
-    def class_counts(self) -> np.ndarray:
-        """Training examples of each class per client, shape (N, C)."""
-        return self._engine.class_counts
-
-    @property
-    def layout(self) -> Layout:
-        """What is trained and travels."""
-        return self._engine.layout
 
     def train(
         self, plan: Plan, broadcast: Broadcast, cohort: Sequence[int], faults: Faults, rng: Streams
