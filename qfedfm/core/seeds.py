@@ -2,12 +2,12 @@
 
     w = w_0 + Σ_j a_j z(s_j),   j in ascending order, a_j and the sum in float64
 
-z(s) holds ±1: row number s of the Hadamard matrix of the next power of two, read at random places with a random
-sign each, which all rows share. Signs and the choice of rows and places are the bits of a Philox stream, so that
-every machine gets the same, whatever its libraries. The paper draws each z from a normal distribution; rows of a
-Hadamard matrix have the same mean and variance in each place and are orthogonal as well, so that a pool of
-as many directions as that power of two reaches every state, and a combination of all takes one fast
-transform (Fino and Algazi, 1976) instead of S passes over the model.
+z(s) holds ±1: row number s of the Hadamard matrix of the next power of two, read at random places with a
+random sign each, which all rows share. Signs and the choice of rows and places are the bits of a Philox
+stream, so that every machine gets the same, whatever its libraries. The paper draws each z from a normal
+distribution; these rows have the same mean and variance in each place and are orthogonal as well (over all
+places), so that a pool of as many directions as that power of two reaches every state, and a combination of
+all takes one fast transform (Fino and Algazi, 1976) instead of S passes over the model.
 
 The coefficients a_j are whole multiples of a unit. So the sum is one of whole numbers, exact in any order,
 and whoever knows w_0, the pool and the coefficients has the same bits.
@@ -47,9 +47,7 @@ class SeedPool:
         chosen = rows[list(numbers)]
         found = np.ones((len(chosen), _order(self, size)), np.int8)
         width = 1
-        while (
-            width < found.shape[1]
-        ):  # each bit of the row's number says whether the next half is the negative
+        while width < found.shape[1]:  # a bit of the row's number says whether the next half is the negative
             sign = np.where(chosen & width, -1, 1).astype(np.int8)
             np.multiply(found[:, :width], sign[:, None], out=found[:, width : 2 * width])
             width *= 2
@@ -81,9 +79,8 @@ class SeedPool:
 def _table(pool: SeedPool, size: int) -> tuple[NDArray[np.int8], NDArray[np.int64], NDArray[np.int64]]:
     """Returns each number's sign and place (column), and each direction's row, in the Hadamard matrix."""
     order = _order(pool, size)
-    signs = np.unpackbits(
-        _words(pool, b"signs", -(-size // 64)).view(np.uint8), count=size, bitorder="little"
-    )
+    bits = _words(pool, b"signs", -(-size // 64)).view(np.uint8)
+    signs = np.unpackbits(bits, count=size, bitorder="little")
     # Without repetition: those with the smallest draws.
     places = np.argsort(_words(pool, b"places", order), kind="stable")[:size]
     rows = np.argsort(_words(pool, b"rows", order), kind="stable")[: pool.count]

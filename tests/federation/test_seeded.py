@@ -237,7 +237,9 @@ def test_one_step_is_the_directional_derivative(sides, directions, passes):
     gradient = world.model.layout.flatten({name: leaf.grad[0] for name, leaf in leaves.items()})
     slopes = model.directions(moved).double() @ gradient.double()
     expected = (-0.5 * slopes).tolist()
-    assert state.model[moved].tolist() == pytest.approx(expected, rel=2e-2, abs=5e-4)
+    assert state.model[moved].tolist() == pytest.approx(
+        expected, rel=2e-2, abs=5e-4 if sides == "both" else 1e-2
+    )
     if sides == "one":
         assert record.train["loss"] == pytest.approx(float(loss.detach()), rel=1e-6)
 
