@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from qfedfm.models.seeded import SeededModel
 
-MOST_AT_ONCE, USUAL_WIDTH = 1 << 24, 384
+MOST_AT_ONCE, USUAL_WIDTH = 1 << 21, 384
 """Numbers of weights, or of samples' features of usual width, that one call holds."""
 
 
