@@ -1,4 +1,4 @@
-"""Hypothesis for all tests: the same examples everywhere, and no verdict that depends on a machine's speed."""
+"""Hypothesis for all tests: the same examples everywhere, no verdict that depends on a machine's speed."""
 
 from hypothesis import HealthCheck, settings
 
