@@ -150,10 +150,10 @@ def test_a_qkd_key_is_delivered_once_to_each_side():
     found = updates(2, 4)
     summation.server(job(found))
     links = summation._links
-    key_id, key = links.draw(0, 1, 0)
-    assert links.fetch(0, 1, key_id) == (key_id, key) and len(key) == 32
+    key_id, key = links.draw(0, [1], 0)[1]
+    assert links.fetch(1, {0: key_id}) == {0: key} and len(key) == 32
     with pytest.raises(UsedKeyError):
-        links.fetch(0, 1, key_id)
+        links.fetch(1, {0: key_id})
     summation.close()
 
 
