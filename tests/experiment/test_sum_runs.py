@@ -209,7 +209,6 @@ def test_clipped_numbers_are_told(tmp_path):
             "would end at a wrong value (at most 0.1%)",
         ),
         ({"security": {"sum": {"kind": "mask"}}}, "did you mean 'masks'"),
-        ({"security": {"sum": {"kind": "masks"}, "channel": {"kind": "ml-kem"}}}, "use one of the two"),
     ],
 )
 def test_what_cannot_work_on_a_sum_is_refused(change, words, tmp_path, capsys):
