@@ -77,10 +77,10 @@ def test_as_many_as_the_threshold_allows_may_vanish_at_any_stage(options, phase)
 @pytest.mark.slow
 @pytest.mark.parametrize("count", range(2, 51))
 def test_for_any_number_of_clients_and_any_stage(options, count):
-    """All stages up to 12 clients and at 50; in between a stage that differs from one number to the next."""
+    """All stages up to 6 clients and at 50; in between a stage that differs from one number to the next."""
     phases = options.phases
     check(options, count)
-    for phase in phases if count <= 12 or count == 50 else [phases[count % len(phases)]]:
+    for phase in phases if count <= 6 or count == 50 else [phases[count % len(phases)]]:
         check(options, count, phase)
 
 
