@@ -168,7 +168,8 @@ def page(found: Mapping[str, Any], drawn: Mapping[str, str]) -> str:
     ]
     left = [[e["protocol"], e["clients"], quantities.count(e["size"]), e["why"]] for e in found["left_out"]]
     lede = (
-        f"Random updates; seconds are those of a processor, quantum time is shots times {found['clock_seconds']:g} s. "
+        "Random updates; seconds are those of a processor, "
+        f"quantum time is shots times {found['clock_seconds']:g} s. "
         "Protocols with other threat models are not ranked by these numbers alone."
     )
     sections = [

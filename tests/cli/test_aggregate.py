@@ -9,8 +9,8 @@ from dataclasses import asdict
 import pytest
 
 from qfedfm.benchmarks.protocols import NAMED, Point, protocols
-from qfedfm.benchmarks.protocols_scaling import Growth, formulas, scaling
 from qfedfm.benchmarks.protocols_page import figures, page
+from qfedfm.benchmarks.protocols_scaling import Growth, formulas, scaling
 from qfedfm.cli.main import invoke
 from qfedfm.security.summation import Masks
 
