@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from qfedfm.benchmarks.protocols_scaling import theory
 from qfedfm.core.files import write_atomic
 from qfedfm.experiment import quantities
 from qfedfm.experiment.report.page import cards, document, figure, heading, section, table
@@ -23,6 +26,7 @@ COSTS = {
     "seconds": "seconds of classical computing",
     "quantum_seconds": "seconds of quantum time, shots times clock",
 }
+_SWEPT = "a GHZ phase sum over shots, noise and loss"
 
 
 def write(found: Mapping[str, Any], folder: Path) -> list[Path]:
@@ -57,7 +61,41 @@ def figures(found: Mapping[str, Any]) -> dict[str, str]:
         points = [p for p in found["points"] if p[cost] > 0]
         if points:
             drawn[cost] = _svg(_panels(points, cost, words))
+    if found["sweeps"]:
+        drawn["sweeps"] = _svg(_swept(found["sweeps"]))
     return drawn
+
+
+def _swept(rows: list[dict[str, Any]]) -> Figure:
+    """Draws a GHZ phase sum over shots, noise and loss, beside the formulas through the first point."""
+    from matplotlib.figure import Figure
+
+    drawing = Figure(figsize=(9, 3.2), layout="constrained")
+    for axes, over in zip(drawing.subplots(1, 3), ("shots", "depolarizing", "loss"), strict=True):
+        line = [row for row in rows if row["over"] == over]
+        if not line:
+            axes.set_axis_off()
+            continue
+        cost = "states" if over == "loss" else "relative_rmse"
+        values = np.array([row["value"] for row in line], float)
+        clients = line[0]["clients"]
+        expected = {
+            "shots": values**-0.5,
+            "depolarizing": (1 - 4 * values / 3) ** -clients,
+            "loss": (1 - values) ** -clients,
+        }[over]
+        axes.plot(values, [row[cost] for row in line], "o", markersize=4, label="measured")
+        axes.plot(values, expected * (line[0][cost] / expected[0]), "k--", linewidth=1, label="formula")
+        axes.set_yscale("log")
+        if over == "shots":
+            axes.set_xscale("log")
+        axes.set_xlabel(
+            {"shots": "shots a quadrature", "depolarizing": "errors of a qubit, p"}.get(over, over)
+        )
+        axes.set_ylabel({"states": "states sent"}.get(cost, "relative error of the mean"))
+        axes.grid(alpha=0.3, which="both")
+        axes.legend(fontsize=7)
+    return drawing
 
 
 def _panels(points: list[dict[str, Any]], cost: str, words: str) -> Figure:
@@ -117,12 +155,21 @@ def page(found: Mapping[str, Any], drawn: Mapping[str, str]) -> str:
     promises = [[label, *words.values()] for label, words in found["promises"].items()]
     names = ["protocol", *(key.replace("_", " ") for key in next(iter(found["promises"].values()), {}))]
     fitted = [
-        [row["protocol"], row["cost"].replace("_", " "), row["over"], f"{row['exponent']:.2f}"]
+        [
+            row["protocol"],
+            row["cost"].replace("_", " "),
+            {"clients": "K", "size": "d"}.get(row["over"], row["over"]),
+            f"{row['from']:g} to {row['to']:g}",
+            f"{row['exponent']:.2f}",
+            theory(row),
+            row["formula"],
+        ]
         for row in found["scaling"]
     ]
     left = [[e["protocol"], e["clients"], quantities.count(e["size"]), e["why"]] for e in found["left_out"]]
     lede = (
-        f"Random updates; seconds as measured, quantum time is shots times {found['clock_seconds']:g} s. "
+        "Random updates; seconds are those of a processor, "
+        f"quantum time is shots times {found['clock_seconds']:g} s. "
         "Protocols with other threat models are not ranked by these numbers alone."
     )
     sections = [
@@ -130,10 +177,14 @@ def page(found: Mapping[str, Any], drawn: Mapping[str, str]) -> str:
         section(
             "figures",
             "Cost curves",
-            cards([figure(COSTS[cost], drawing) for cost, drawing in drawn.items()], roomy=True),
+            cards([figure(COSTS.get(cost, _SWEPT), drawing) for cost, drawing in drawn.items()], roomy=True),
         ),
         section("numbers", "Numbers", table([name for name, _ in columns], rows)),
-        section("scaling", "Fitted exponents", table(["protocol", "cost", "over", "exponent"], fitted, 3)),
+        section(
+            "scaling",
+            "Fitted exponents",
+            table(["protocol", "cost", "over", "range", "fitted", "theory", "formula"], fitted, 7),
+        ),
         section("left", "Left out", table(["protocol", "K", "d", "why"], left, 1) if left else ""),
     ]
     return document("Sum protocols · qfedfm", heading("comparison", "Sum protocols", lede), sections)
