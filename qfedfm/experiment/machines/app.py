@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,7 @@ from qfedfm.experiment.machines.programs import JOIN, SERVE
 from qfedfm.federation.engines.flower.grid import FlowerTransport, packed, unpacked
 
 if TYPE_CHECKING:
-    from qfedfm.experiment.machines.member import Joining, Member
+    from qfedfm.experiment.machines.workplace import Joining
 
 server = ServerApp()
 client = ClientApp()
@@ -76,22 +75,16 @@ def answer(message: Message, context: Context) -> Message:
 
         reply = ask(Path(joined), request)
     else:
-        reply = _member(_joining(context)).answer(request)
+        from qfedfm.experiment.machines.member import answer_once
+
+        reply = answer_once(_joining(context), request, print)
     return Message(packed(reply), reply_to=message)
-
-
-@lru_cache(maxsize=8)
-def _member(joining: Joining) -> Member:
-    """Returns a client; where one process serves many messages, what it has built is kept."""
-    from qfedfm.experiment.machines.member import Member
-
-    return Member(joining, print)
 
 
 def _joining(context: Context) -> Joining:
     """Returns how this SuperNode joins, from its configuration."""
     from qfedfm.core.files import cache_folder
-    from qfedfm.experiment.machines.member import Joining
+    from qfedfm.experiment.machines.workplace import Joining
 
     config = context.node_config
     data, partition, keys = (config.get(name) for name in ("data", "partition-id", "keys"))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from qfedfm.core.errors import RunError
-from qfedfm.experiment.machines.member import Joining, Member
+from qfedfm.experiment.machines.member import Member
 from qfedfm.experiment.machines.programs import (
     JOIN,
     end_left_over,
@@ -18,6 +18,7 @@ from qfedfm.experiment.machines.programs import (
 )
 from qfedfm.experiment.machines.tickets import Ticket
 from qfedfm.experiment.machines.worker import Worker
+from qfedfm.experiment.machines.workplace import Joining
 
 RETRY_SECONDS = 3.0
 
