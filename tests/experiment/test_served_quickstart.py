@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from served_machines import Served
 
 import qfedfm
+from qfedfm.experiment.results import Run
 
 pytestmark = pytest.mark.slow
 CLIENTS, ROUNDS = 4, 3
@@ -72,5 +73,5 @@ def test_clients_that_one_process_trains_together_give_the_same_model(tmp_path):
     seen = []
     there = serve(content, tmp_path / "served", lambda out: seen.append(model_of(out, 1)))
     assert (seen[0] - first).norm() <= 1e-5 * first.norm()
-    accuracies = [qfedfm.Run(folder).summary["test_accuracy"] for folder in (there, here)]
+    accuracies = [Run(folder).summary["test_accuracy"] for folder in (there, here)]
     assert abs(accuracies[0] - accuracies[1]) <= 0.003
