@@ -79,11 +79,11 @@ def test_without_ray_a_sentence_says_what_to_install(tmp_path, monkeypatch, caps
     assert len(said.splitlines()) == 1 and not (tmp_path / "runs").exists()
 
 
-def start(folder, *options):
+def start(folder, *options, ray="here"):
     """Starts the command in a process of its own, its output in ``said.txt``."""
     with (folder / "said.txt").open("wb") as said:
         return subprocess.Popen(
-            [sys.executable, "-m", "qfedfm.cli.main", "run", "file.yaml", "--ray", "here", *options],
+            [sys.executable, "-m", "qfedfm.cli.main", "run", "file.yaml", "--ray", ray, *options],
             cwd=folder,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
             stdout=said,
@@ -125,3 +125,13 @@ def test_an_interrupted_simulation_is_resumed_to_the_same_bits(tmp_path):
     assert len(rounds.read_text().splitlines()) < 40
     assert start(tmp_path, "--out", "run", "--resume").wait() == 0
     assert head(tmp_path / "run") == head(qfedfm.run(options, out=tmp_path / "local").folder)
+
+
+@pytest.mark.slow
+def test_a_cluster_that_is_not_there_ends_the_command_with_a_sentence(tmp_path):
+    (tmp_path / "file.yaml").write_text(yaml.safe_dump(content()))
+    process = start(tmp_path, "--out", "run", ray="127.0.0.1:1")
+    assert process.wait() == 1
+    said = (tmp_path / "said.txt").read_text()
+    assert "error: Ray did not run the clients: " in said and "Traceback" not in said
+    assert len((tmp_path / "run" / "rounds.jsonl").read_text().splitlines()) <= 1

@@ -13,6 +13,7 @@ import logging
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ QUIET = {
     "FLWR_DISABLE_UPDATE_CHECK": "1",
 }
 """Nothing is reported to anybody, and Ray does not warn of its own defaults."""
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -116,11 +118,11 @@ def simulate(
                 force=force,
                 verify=verify,
                 progress=progress or SilentProgress(),
-                transport=FlowerTransport(_Stoppable(grid, stop)),
+                transport=FlowerTransport(_Stoppable(grid, stop, clients)),
                 after_round=stop.after_round,
             )
         except BaseException as error:  # raised again in the caller's thread
-            ended.error = error
+            ended.error = ended.error or error
 
     with _quiet_logs(), stop.on_interrupt():
         try:
@@ -131,8 +133,8 @@ def simulate(
                 backend_config=cluster.backend(),
             )
         except Exception as error:
-            if ended.error is None:
-                ended.error = RunError(f"Ray did not run the clients: {_sentence(error)}")
+            ended.error = ended.error or RunError(f"Ray did not run the clients: {_sentence(error)}")
+            stop.now.set()  # the round in flight waits for nobody
     if ended.error is not None:
         raise ended.error
     if ended.folder is None:
@@ -243,7 +245,12 @@ class _Stop:
             return
 
         def pressed(number: int, frame: object) -> None:
-            (self.now if self.soon.is_set() else self.soon).set()
+            if self.soon.is_set():
+                self.now.set()
+                signal.signal(signal.SIGINT, before)
+            else:
+                self.soon.set()
+                _log.warning("stopping after this round; press Ctrl-C again to stop at once")
 
         before = signal.signal(signal.SIGINT, pressed)
         try:
@@ -253,19 +260,25 @@ class _Stop:
 
 
 class _Stoppable:
-    """A grid that stops waiting for replies when the run is stopped at once.
+    """A grid that nobody waits for when the run is stopped at once.
 
     Args:
         grid: Flower's.
-        stop: Set by Ctrl-C.
+        stop: Set by the second Ctrl-C, and when Ray has failed.
+        clients: How many SuperNodes are simulated.
     """
 
-    def __init__(self, grid: Grid, stop: _Stop) -> None:
-        self._grid, self._stop = grid, stop
+    def __init__(self, grid: Grid, stop: _Stop, clients: int) -> None:
+        self._grid, self._stop, self._clients = grid, stop, clients
 
     def get_node_ids(self) -> list[int]:
-        """Returns the simulated SuperNodes."""
-        return list(self._grid.get_node_ids())
+        """Returns the simulated SuperNodes; Flower registers them while the run begins."""
+        while True:
+            self._check()
+            nodes = list(self._grid.get_node_ids())
+            if len(nodes) >= self._clients:
+                return nodes
+            time.sleep(0.05)
 
     def push_messages(self, messages: Sequence[Message]) -> Sequence[str]:
         """Sends."""
@@ -273,9 +286,12 @@ class _Stoppable:
 
     def pull_messages(self, message_ids: Sequence[str]) -> Sequence[Message]:
         """Returns the replies that are there."""
+        self._check()
+        return list(self._grid.pull_messages(list(message_ids)))
+
+    def _check(self) -> None:
         if self._stop.now.is_set():
             raise KeyboardInterrupt
-        return list(self._grid.pull_messages(list(message_ids)))
 
 
 @contextmanager
@@ -291,5 +307,7 @@ def _quiet_logs() -> Iterator[None]:
 
 
 def _sentence(error: BaseException) -> str:
-    cause = error.__cause__ or error
+    cause = error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
     return " ".join(f"{type(cause).__name__}: {cause}".split())[:300]
