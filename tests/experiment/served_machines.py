@@ -56,10 +56,14 @@ class Served:
         for name in list(self.running):
             self.end(name)
 
+    def inside(self, name: str) -> list[str]:
+        """Returns what goes before a process's command, for tests that run it elsewhere."""
+        return []
+
     def start(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
         with (self.folder / f"{name}.txt").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "qfedfm.cli.main", *arguments],
+                [*self.inside(name), sys.executable, "-m", "qfedfm.cli.main", *arguments],
                 cwd=self.folder,
                 env={**os.environ, "OMP_NUM_THREADS": "1"},
                 stdout=log,

@@ -13,13 +13,26 @@ from pathlib import Path
 
 import pytest
 import yaml
-from served_machines import FILE, descendants, free_port
+from served_machines import FILE, free_port
 
 import qfedfm
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 PATIENCE = 600.0
+
+
+def descendants(pid: int) -> list[int]:
+    """Returns all processes that come from ``pid``, whatever session they are in."""
+    parents: dict[int, int] = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError, IndexError, ValueError):
+            parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+    found, frontier = [], [pid]
+    while frontier:
+        frontier = [child for child, parent in parents.items() if parent in frontier]
+        found += frontier
+    return found
 
 
 class Flower:

@@ -12,6 +12,7 @@ import importlib.util
 import logging
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 CLIENTS = "clients"
 """The folder of a run in which the simulated clients keep their state."""
-QUIET = {
+ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
@@ -42,6 +43,8 @@ QUIET = {
     "FLWR_DISABLE_UPDATE_CHECK": "1",
 }
 """Nothing is reported to anybody, and Ray does not warn of its own defaults."""
+ATTEMPTS = 3
+"""Ray gives up after half a minute, which is not enough on a busy machine."""
 _log = logging.getLogger(__name__)
 
 
@@ -60,12 +63,35 @@ class Cluster:
     cpus: float = 1.0
     gpus: float = 0.0
 
-    def backend(self) -> dict[str, Any]:
-        """Returns what Flower's simulation engine is told."""
-        start: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
-        if self.address is not None:
-            start["address"] = self.address
-        return {"client_resources": {"num_cpus": self.cpus, "num_gpus": self.gpus}, "init_args": start}
+    @property
+    def resources(self) -> dict[str, float]:
+        """What Flower's simulation engine is told of a client."""
+        return {"num_cpus": self.cpus, "num_gpus": self.gpus}
+
+    def connect(self) -> None:
+        """Connects this process to the cluster, or starts one; Flower's engine then uses and closes it.
+
+        Raises:
+            RunError: There is none, or it did not start.
+        """
+        import ray
+
+        path = os.pathsep.join(part for part in sys.path if part)
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                ray.init(
+                    address=self.address or "local",
+                    include_dashboard=None if self.address else False,
+                    logging_level=logging.ERROR,
+                    log_to_driver=False,
+                    runtime_env={"env_vars": {"PYTHONPATH": path}},
+                )
+                return
+            except Exception as error:
+                ray.shutdown()
+                if self.address is not None or attempt == ATTEMPTS:
+                    where = f"at {self.address} " if self.address is not None else ""
+                    raise RunError(f"Ray {where}did not start: {_sentence(error)}") from error
 
 
 def simulate(
@@ -100,7 +126,7 @@ def simulate(
     folder, clients, done = _planned(experiment, out, root)
     if done and not force:
         return folder
-    os.environ |= {name: os.environ.get(name, value) for name, value in QUIET.items()}
+    os.environ |= {name: os.environ.get(name, value) for name, value in ENVIRONMENT.items()}
     from flwr.serverapp import ServerApp
     from flwr.simulation import run_simulation
 
@@ -125,12 +151,13 @@ def simulate(
             ended.error = ended.error or error
 
     with _quiet_logs(), stop.on_interrupt():
+        cluster.connect()
         try:
             run_simulation(
                 server_app=server,
                 client_app=_client_app(folder.resolve()),
                 num_supernodes=clients,
-                backend_config=cluster.backend(),
+                backend_config={"client_resources": cluster.resources},
             )
         except Exception as error:
             ended.error = ended.error or RunError(f"Ray did not run the clients: {_sentence(error)}")
