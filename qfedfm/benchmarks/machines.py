@@ -18,19 +18,25 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from qfedfm.benchmarks.memory import most_memory
 from qfedfm.core.errors import RunError
 
 PORT = 18555
 CLASSES = 10
 
 
-def experiment(clients: int, rounds: int, dimension: int) -> dict[str, Any]:
-    """Returns an experiment whose updates have ``10 (dimension + 1)`` numbers."""
+def experiment(clients: int, rounds: int, dimension: int, classes: int = CLASSES) -> dict[str, Any]:
+    """Returns an experiment whose updates have ``classes (dimension + 1)`` numbers."""
     return {
         "name": "machines-benchmark",
         "data": {
             "source": "features",
-            "features": {"samples": 20, "dimension": dimension, "classes": CLASSES, "test_samples": 20},
+            "features": {
+                "samples": max(20, classes),
+                "dimension": dimension,
+                "classes": classes,
+                "test_samples": 20,
+            },
             "partition": {"kind": "iid", "clients": clients},
         },
         "model": {"adapter": {"kind": "none"}, "head": {"kind": "linear"}},
@@ -40,13 +46,18 @@ def experiment(clients: int, rounds: int, dimension: int) -> dict[str, Any]:
     }
 
 
-def measure(clients: int, rounds: int, dimension: int, *, secure: bool = True) -> dict[str, float]:
-    """Runs both engines and returns medians over the rounds, in seconds; the first round is left out.
+def measure(
+    clients: int, rounds: int, dimension: int, classes: int = CLASSES, *, secure: bool = True
+) -> dict[str, float]:
+    """Runs both engines and returns medians over the rounds, in seconds, and the most memory, in bytes.
+
+    The first round, in which everything starts, is left out of the medians.
 
     Args:
         clients: How many clients, each two processes and one more for each message.
         rounds: How many rounds, at least 2.
         dimension: Of the features.
+        classes: At most so many; an update has ``classes (dimension + 1)`` numbers.
         secure: Whether TLS and node keys are on.
 
     Raises:
@@ -56,7 +67,7 @@ def measure(clients: int, rounds: int, dimension: int, *, secure: bool = True) -
 
     with tempfile.TemporaryDirectory(prefix="qfedfm-machines-") as name:
         folder = Path(name)
-        content = experiment(clients, rounds, dimension)
+        content = experiment(clients, rounds, dimension, classes)
         (folder / "experiment.yaml").write_text(yaml.safe_dump(content))
         with contextlib.ExitStack() as stack:
             flags = [] if secure else ["--insecure"]
@@ -71,9 +82,10 @@ def measure(clients: int, rounds: int, dimension: int, *, secure: bool = True) -
                 stack.enter_context(
                     _process(folder, f"client-{k}", "join", "--ticket", ticket, "--partition", str(k))
                 )
-            if server.wait() != 0:
-                raise RunError((folder / "server.txt").read_text().strip())
-            found = _breakdown(folder, clients)
+            with most_memory(folder) as memory:
+                if server.wait() != 0:
+                    raise RunError((folder / "server.txt").read_text().strip())
+            found = _breakdown(folder, clients) | {f"{role}_bytes": most for role, most in memory.items()}
         local = {**content, "federation": {**content["federation"], "engine": "local"}}
         (folder / "local.yaml").write_text(yaml.safe_dump(local))
         with _process(folder, "local", "run", "local.yaml", "--out", "local", "--quiet") as run:

@@ -90,9 +90,9 @@ def join(
 ) -> None:
     """Take part in a served experiment with this machine's data, until Ctrl-C."""
     from qfedfm.experiment.machines.joining import join as join_
-    from qfedfm.experiment.machines.member import Joining
     from qfedfm.experiment.machines.programs import ending_on_terminate
     from qfedfm.experiment.machines.tickets import Ticket
+    from qfedfm.experiment.machines.workplace import Joining
 
     way_in = Ticket.read(ticket)
     joining = Joining(state or Path("joined") / way_in.name, data, partition, keys)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import yaml
@@ -32,10 +34,18 @@ FILE = {
 }
 
 
+MARK = "QFEDFM_TEST_FEDERATION"
+"""Environment variable: whose every process of a federation is, inherited by all that it starts."""
+
+
 def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
+    """Returns a port on which nobody listens, and that no outgoing connection is given."""
+    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    while True:
+        port = random.SystemRandom().randrange(10_000, lowest)
+        with contextlib.suppress(OSError), socket.socket() as found:
+            found.bind(("127.0.0.1", port))
+            return port
 
 
 class Served:
@@ -48,20 +58,28 @@ class Served:
         self.file.write_text(yaml.safe_dump(content))
         self.out = folder / "run"
         self.running: dict[str, subprocess.Popen[bytes]] = {}
+        self.left_behind: list[str] = []
+        """Command lines of processes that were there when what had started them had ended by itself."""
 
     def __enter__(self) -> Served:
         return self
 
     def __exit__(self, *error: object) -> None:
+        for process in self.running.values():
+            process.terminate()
         for name in list(self.running):
             self.end(name)
+
+    def inside(self, name: str) -> list[str]:
+        """Returns what goes before a process's command, for tests that run it elsewhere."""
+        return []
 
     def start(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
         with (self.folder / f"{name}.txt").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "qfedfm.cli.main", *arguments],
+                [*self.inside(name), sys.executable, "-m", "qfedfm.cli.main", *arguments],
                 cwd=self.folder,
-                env={**os.environ, "OMP_NUM_THREADS": "1"},
+                env={**os.environ, "OMP_NUM_THREADS": "1", MARK: self._mark(name)},
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
@@ -82,51 +100,71 @@ class Served:
             f"client-{client}", "join", "--ticket", str(ticket), "--partition", str(client), *keys, *options
         )
 
-    def end(self, name: str, how: signal.Signals = signal.SIGTERM) -> None:
-        """Ends a process and what it started (which Flower puts into sessions of its own)."""
+    def end(self, name: str) -> None:
+        """Ends a process as its user would; what it leaves behind is noted and killed."""
         process = self.running.pop(name)
-        everybody = descendants(process.pid)
-        for pid in [process.pid, *everybody]:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, how)
+        process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(15)
-        for pid in [process.pid, *everybody]:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+            process.wait(60)
+        self.left_behind += [command(pid) for pid in self.family(name)]
+        self._kill(name)
         process.wait()
+
+    def kill(self, name: str) -> None:
+        """Kills a process and all that it started, as when its machine goes down."""
+        process = self.running.pop(name)
+        self._kill(name)
+        process.wait()
+
+    def family(self, name: str) -> list[int]:
+        """Returns a process and all that it started, whatever session they are in."""
+        mark, found = f"{MARK}={self._mark(name)}".encode(), []
+        for entry in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if mark in (entry / "environ").read_bytes().split(b"\0"):
+                    found.append(int(entry.name))
+        return found
 
     def said(self, name: str) -> str:
         path = self.folder / f"{name}.txt"
         return path.read_text() if path.exists() else ""
 
-    def until(self, happened, what: str) -> None:
+    def supernode(self, client: int) -> str:
+        """Returns what a client's SuperNode has logged."""
+        path = self.folder / "joined" / f"client-{client}" / "supernode.txt"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def until(self, happened: Callable[[], bool], what: str) -> None:
         ending = time.monotonic() + PATIENCE
         while not happened():
-            server = self.running.get("server")
-            assert server is None or server.poll() in (None, 0), self.said("server")
+            for name, process in self.running.items():
+                ended = process.poll()
+                assert ended is None or (name, ended) == ("server", 0), f"{name} ended: {self.said(name)}"
             assert time.monotonic() < ending, f"{what} did not come: {self.said('server')}"
             time.sleep(0.2)
 
     def finished(self) -> Path:
         server = self.running["server"]
         self.until(lambda: server.poll() is not None, "the end of the run")
-        assert server.returncode == 0, self.said("server")
         return self.out
 
+    def _mark(self, name: str) -> str:
+        return f"{self.folder}:{name}"
 
-def descendants(pid: int) -> list[int]:
-    """Returns all processes that come from ``pid``, whatever session they are in."""
-    parents: dict[int, int] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError, IndexError, ValueError):
-                parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-    found, frontier = [], [pid]
-    while frontier:
-        frontier = [child for child, parent in parents.items() if parent in frontier]
-        found += frontier
-    return found
+    def _kill(self, name: str) -> None:
+        while left := self.family(name):
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.05)
+
+
+def command(pid: int) -> str:
+    """Returns a process's command line."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
 
 
 class Tap:

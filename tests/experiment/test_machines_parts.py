@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 import stat
+import subprocess
+import sys
 
 import pytest
 import yaml
@@ -12,9 +16,18 @@ from served_machines import FILE
 import qfedfm
 from qfedfm.cli.main import invoke
 from qfedfm.core.errors import RequestError, RunError
-from qfedfm.experiment.machines.programs import end_left_over, running
+from qfedfm.experiment.machines.programs import (
+    JOIN,
+    SERVE,
+    end_left_over,
+    family,
+    flower_environment,
+    running,
+)
 from qfedfm.experiment.machines.tickets import Ticket, node_key
+from qfedfm.experiment.machines.traffic import Totals, Traffic, totals_in
 from qfedfm.experiment.machines.worker import Worker, ask
+from qfedfm.federation.engines.flower.transfers import Transfer
 
 
 def test_a_ticket_is_read_back_and_its_owner_alone_can_read_it(tmp_path):
@@ -58,11 +71,99 @@ def test_the_client_that_stays_answers_and_says_where_time_went(tmp_path):
     assert all(line["training_seconds"] == 0.5 and line["process_seconds"] >= 0 for line in lines)
 
 
-def test_a_program_that_is_not_flowers_is_not_ended(tmp_path):
-    with running(tmp_path, "superlink", ["sleep", "60"], {}) as process:
-        end_left_over(tmp_path, "superlink")
-        assert process.poll() is None and not (tmp_path / "superlink.pid").exists()
-    assert process.poll() is not None
+CHILD = "import subprocess, sys; subprocess.Popen(['sleep', '60'], start_new_session=True)"
+
+
+@pytest.mark.slow
+def test_what_a_program_of_ours_left_behind_is_ended_and_nothing_else(tmp_path):
+    """Also what it started in sessions of their own, which outlive it and are nobody's children then."""
+    mine, other = tmp_path / "mine", tmp_path / "other"
+    for folder in (mine, other):
+        folder.mkdir()
+        environment = flower_environment(folder, JOIN)
+        subprocess.run([sys.executable, "-c", CHILD], env=environment, check=True)
+    stranger = subprocess.Popen(["sleep", "60"])
+    try:
+        assert len(family(mine)) == len(family(other)) == 1
+        end_left_over(mine)
+        assert not family(mine) and len(family(other)) == 1 and stranger.poll() is None
+        with running(other, "superlink", ["sleep", "60"], flower_environment(other, SERVE)) as process:
+            assert len(family(other)) == 2
+        assert process.poll() is not None and not family(other)
+    finally:
+        stranger.kill()
+        stranger.wait()
+        end_left_over(other)
+
+
+def test_large_messages_are_talked_about_and_small_ones_are_not(tmp_path):
+    said: list[str] = []
+    traffic, totals = Traffic(tmp_path, said.append), Totals(tmp_path)
+    for _ in range(2):
+        totals.received(1000)
+        traffic.look()
+        traffic.arrived(900)
+        traffic.leaves(900)
+        totals.sent(1000)
+        traffic.look()
+    assert said == []
+    totals.received(40_000_000)
+    traffic.look()
+    traffic.arrived(40_000_000)
+    traffic.leaves(60_000_000)
+    totals = Totals(tmp_path)  # the SuperNode was started again, and counts anew
+    totals.sent(30_000_000)
+    traffic.look()
+    assert len(said) == 1 and said[0].startswith("received 40 MB in ")
+    totals.sent(30_001_000)
+    traffic.look()
+    assert len(said) == 2 and said[1].startswith("sent 60 MB in ")
+
+
+def test_progress_comes_every_five_seconds():
+    now, said = [0.0], []
+    transfer = Transfer("sent", said.append, 100_000_000, clock=lambda: now[0])
+    for _ in range(10):
+        transfer.add(10_000_000)
+        now[0] += 2
+    assert said == ["sent 40 of 100 MB ...", "sent 70 of 100 MB ..."] and transfer.complete
+    transfer.end()
+    assert said[2:] == ["sent 100 MB in 20.0 s"]
+
+
+def test_what_is_changed_of_flower_is_there(flower, monkeypatch, tmp_path):
+    """Both programs run with our changes; a Flower that has not what is changed fails here."""
+    import flwr.superlink.cli
+    import flwr.supernode.cli
+    from flwr.proto.message_pb2 import PushObjectRequest, PushObjectResponse
+    from flwr.supercore import sql_mixin
+    from flwr.supernode.fleet_http_client import FleetHttpClient
+
+    from qfedfm.experiment.machines import flower as programs
+
+    monkeypatch.setattr(sql_mixin, "SQLITE_PRAGMAS", sql_mixin.SQLITE_PRAGMAS)
+    found: dict[str, int] = {}
+
+    def superlink():
+        with contextlib.closing(sqlite3.connect(tmp_path / "link.sqlite")) as connection:
+            sql_mixin._set_sqlite_pragmas(connection, None)
+            for name in ("busy_timeout", "secure_delete", "synchronous"):
+                [(found[name],)] = connection.execute(f"PRAGMA {name}").fetchall()
+
+    def supernode():
+        client = FleetHttpClient("http://localhost:1")
+        monkeypatch.setattr(client, "_unary_unary", lambda **request: PushObjectResponse(stored=True))
+        assert client.PushObject(PushObjectRequest(object_content=b"abc")).stored
+
+    monkeypatch.setattr(flwr.superlink.cli, "flower_superlink", superlink)
+    monkeypatch.setattr(flwr.supernode.cli, "flower_supernode", supernode)
+    monkeypatch.setenv(JOIN, str(tmp_path))
+    programs.superlink()
+    programs.supernode()
+    assert found == {"busy_timeout": 25000, "secure_delete": 2, "synchronous": 1}
+    assert totals_in(tmp_path) == (3, 0)
+    push = FleetHttpClient.PushObject
+    assert push.__module__ == "flwr.supernode.fleet_http_client", "left as it was"
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from qfedfm.core.errors import RunError
-from qfedfm.experiment.machines.member import Joining, Member
+from qfedfm.experiment.machines.member import Member
 from qfedfm.experiment.machines.programs import (
     JOIN,
     end_left_over,
@@ -17,9 +17,20 @@ from qfedfm.experiment.machines.programs import (
     running,
 )
 from qfedfm.experiment.machines.tickets import Ticket
+from qfedfm.experiment.machines.traffic import Traffic
 from qfedfm.experiment.machines.worker import Worker
+from qfedfm.experiment.machines.workplace import Joining
 
 RETRY_SECONDS = 3.0
+LOG = "supernode.txt"
+REASONS = {
+    "[code: 2004]": "does not know this client's key, or still counts the connection of a SuperNode that was "
+    "killed, for a minute",
+    "401 Unauthorized": "does not accept this client's key; the clocks of both machines must agree to a few "
+    "seconds",
+    "certificate verify failed": "has a certificate that the ticket's authority did not sign",
+}
+"""What a SuperNode writes before it ends, and what that means."""
 
 
 def join(
@@ -47,11 +58,13 @@ def join(
     address = server or ticket.server
     if ":" not in address:
         address += ":" + ticket.server.rpartition(":")[2]
-    member, heard = Member(joining, say), time.monotonic()
+    member, heard, traffic = Member(joining, say), time.monotonic(), Traffic(state, say)
 
     def answer(message: bytes) -> bytes:
         nonlocal heard
+        traffic.arrived(len(message))
         reply = member.answer(message)
+        traffic.leaves(len(reply))
         heard = time.monotonic()
         return reply
 
@@ -59,30 +72,34 @@ def join(
     say(f"joining {address} as {ticket.name} ({'TLS and node key' if ticket.secure else 'no TLS'})")
     try:
         while True:
-            _run(state, ticket, address)
+            reason = _run(state, ticket, address, traffic)
             if time.monotonic() - heard > patience:
-                raise RunError(
-                    f"the server at {address} is not there or does not let this client in; "
-                    f"{state / 'supernode.txt'} says more"
-                )
-            say(f"the server at {address} is not there or does not let this client in; trying again")
+                raise RunError(f"the server at {address} {reason}; {state / LOG} says more")
+            say(f"the server at {address} {reason}; trying again")
             time.sleep(RETRY_SECONDS)
     finally:
         worker.close()
 
 
-def _run(state: Path, ticket: Ticket, address: str) -> None:
-    """Runs a SuperNode until it ends."""
+def _run(state: Path, ticket: Ticket, address: str, traffic: Traffic) -> str:
+    """Runs a SuperNode until it ends; returns why it ended."""
     command, environment = _supernode(state, ticket, address), flower_environment(state, JOIN)
-    end_left_over(state, "supernode")
+    end_left_over(state)
+    log = state / LOG
+    before = log.stat().st_size if log.exists() else 0
     with running(state, "supernode", command, environment) as supernode:
         while supernode.poll() is None:
+            traffic.look()
             time.sleep(0.3)
+    with log.open("rb") as stream:
+        stream.seek(before)
+        said = stream.read().decode(errors="replace")
+    return next((reason for sign, reason in REASONS.items() if sign in said), "is not there")
 
 
 def _supernode(state: Path, ticket: Ticket, address: str) -> list[str]:
     (state / "flower").mkdir(exist_ok=True)
-    command = [flower_program("flower-supernode"), "--superlink", address, "--port", str(_free_port())]
+    command = [*flower_program("supernode"), "--superlink", address, "--port", str(_free_port())]
     if not ticket.secure:
         return [*command, "--insecure"]
     authority, key = state / "authority.pem", state / "node.key"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import signal
 import subprocess
@@ -12,25 +13,23 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from qfedfm.core.errors import RequestError
-from qfedfm.core.files import write_atomic
 
 GRACE_SECONDS = 10.0
 SERVE, JOIN = "QFEDFM_SERVE", "QFEDFM_JOIN"
 """Environment variables: the folders of ``qfedfm serve`` and ``qfedfm join``."""
 
 
-def flower_program(name: str) -> str:
-    """Returns the path of one of Flower's programs, beside the running Python.
+def flower_program(name: str) -> list[str]:
+    """Returns the command of one of Flower's programs, ``superlink`` or ``supernode``, as we run it.
 
     Raises:
         RequestError: Flower is not installed.
     """
-    path = Path(sys.executable).with_name(name)
-    if not path.exists():
+    if importlib.util.find_spec("flwr") is None:
         raise RequestError(
-            f"engine flower needs the program {name}, which is not installed; install qfedfm[flower]"
+            f"engine flower needs the program flower-{name}, which is not installed; install qfedfm[flower]"
         )
-    return str(path)
+    return [sys.executable, "-m", "qfedfm.experiment.machines.flower", name]
 
 
 def flower_environment(state: Path, variable: str) -> dict[str, str]:
@@ -49,10 +48,9 @@ def flower_environment(state: Path, variable: str) -> dict[str, str]:
 def running(
     state: Path, name: str, command: Sequence[str], environment: dict[str, str]
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Runs a program, its output in ``<name>.txt``, its number in ``<name>.pid``; ends it on leaving."""
+    """Runs a program, its output in ``<name>.txt``; ends it on leaving, and all that it started."""
     with (state / f"{name}.txt").open("ab") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
-    write_atomic(state / f"{name}.pid", str(process.pid))
     try:
         yield process
     finally:
@@ -62,30 +60,37 @@ def running(
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        (state / f"{name}.pid").unlink(missing_ok=True)
+        end_left_over(state)
 
 
-def end_left_over(state: Path, name: str) -> None:
-    """Ends the program that a killed process of ours left behind, if it is still that program."""
-    path = state / f"{name}.pid"
-    if not path.exists():
-        return
-    pid = int(path.read_text())
+def end_left_over(state: Path) -> None:
+    """Ends what Flower's programs of this folder left behind, as when they or ``qfedfm`` were killed.
+
+    Flower starts further processes in sessions of their own (SuperExec, an app for each message, the
+    ServerApp), and such a ServerApp would go on with the run beside the next one.
+    """
     for how in (signal.SIGTERM, signal.SIGKILL):
-        ending = time.monotonic() + GRACE_SECONDS
-        while _is(pid, name) and time.monotonic() < ending:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, how)
-            time.sleep(0.2)
-    path.unlink(missing_ok=True)
+        ending, told = time.monotonic() + GRACE_SECONDS, set[int]()
+        while (left := family(state)) and time.monotonic() < ending:
+            for pid in left - told:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, how)
+            told |= left
+            time.sleep(0.1)
 
 
-def _is(pid: int, name: str) -> bool:
-    """Returns whether a process is one of Flower's of that name."""
-    try:
-        return f"flower-{name}".encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return False
+def family(state: Path) -> set[int]:
+    """Returns the processes that were started with this folder in their environment, but not this one.
+
+    Where the system has no ``/proc`` none are found.
+    """
+    marks = {f"{name}={state}".encode() for name in (SERVE, JOIN)}
+    found = set()
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if marks & set((entry / "environ").read_bytes().split(b"\0")):
+                found.add(int(entry.name))
+    return found - {os.getpid()}
 
 
 @contextlib.contextmanager

@@ -109,7 +109,7 @@ def serve(serving: Serving, say: Callable[[str], None]) -> Path:
     environment = flower_environment(state, SERVE)
     how = "TLS and node keys" if serving.secure else "no TLS"
     say(f"starting the SuperLink on port {serving.port} ({how})")
-    end_left_over(state, "superlink")
+    end_left_over(state)
     with running(state, "superlink", _superlink(serving, state), environment) as superlink:
         _wait_until_up(serving, superlink, state)
         _register(serving, state, environment)
@@ -177,7 +177,7 @@ def _tickets(serving: Serving, state: Path) -> list[Path]:
 
 
 def _superlink(serving: Serving, state: Path) -> list[str]:
-    command = [flower_program("flower-superlink"), "--host", serving.bind, "--port", str(serving.port)]
+    command = [*flower_program("superlink"), "--host", serving.bind, "--port", str(serving.port)]
     command += ["--database", str(state / "superlink.sqlite"), "--disable-runtime-dependency-installation"]
     if not serving.secure:
         return [*command, "--insecure"]

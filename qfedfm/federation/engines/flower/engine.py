@@ -117,10 +117,12 @@ class FlowerEngine:
         self._invitation = dict(invitation or {})
         self._roster = Roster(clients, layout.schema, roster)
         self._say = say or (lambda sentence: None)
+        self._transport.tell(self._say)
         self._judged: dict[int, str] = {}
         self._holds: dict[int, int] = {}
         self._refused: list[tuple[int, str]] = []
         self._gone: dict[int, str] = {}
+        self._assembled = False
         self._job: Job | None = None
         self.spent = Spent()
 
@@ -150,9 +152,31 @@ class FlowerEngine:
     def assemble(self) -> None:
         """Waits until every client has introduced itself.
 
+        Where this server was started again, those it knows are waited for as well, but no longer than for a
+        reply: its first round is theirs, not only of those who notice first that it is back.
+
         Raises:
             RunError: Not all came in time.
         """
+        self._everybody()
+        if not self._assembled:
+            self._assembled = True
+            self._wait_for(list(self._roster.entries), len(self._roster.entries))
+
+    def _wait_for(self, clients: Sequence[int], count: int) -> None:
+        """Waits until ``count`` of the clients are connected, at most as long as for a reply."""
+        ending, said = time.monotonic() + self._options.deadline, False
+        while True:
+            self._greet()
+            away = [client for client in clients if client not in self._roster.places]
+            if len(clients) - len(away) >= count or time.monotonic() >= ending:
+                return
+            if not said:
+                said = True
+                self._say(f"waiting for {', '.join(f'client {k}' for k in away)} to come back")
+            time.sleep(min(POLL_SECONDS, self._options.deadline))
+
+    def _everybody(self) -> None:
         deadline, said = time.monotonic() + self._options.wait, -1
         while self._roster.missing:
             self._greet()
@@ -292,7 +316,8 @@ class FlowerEngine:
         """Asks the cohort to train; a client that lost its model is sent the whole one, once."""
         self.assemble()
         self._refused, self.spent = [], Spent()
-        self._greet()
+        # Without this a round a second would be lost while everybody is away.
+        self._wait_for(cohort, min(self._options.minimum, len(cohort)))
         present = [client for client in cohort if client not in faults.dropped]
         asked = []
         for client in present:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from qfedfm.federation.engines.flower.transfers import Transfer, counting
 from qfedfm.federation.engines.flower.transport import Arrival
 
 if TYPE_CHECKING:
@@ -47,6 +48,11 @@ class FlowerTransport:
 
     def __init__(self, grid: Grid) -> None:
         self._grid = grid
+        self._say: Callable[[str], None] = _log.info
+
+    def tell(self, say: Callable[[str], None]) -> None:
+        """Notes who is told how far large deliveries are, one sentence each."""
+        self._say = say
 
     def nodes(self) -> Sequence[int]:
         """Returns the SuperNodes that are connected."""
@@ -54,9 +60,22 @@ class FlowerTransport:
 
     def deliver(self, messages: Mapping[int, bytes], seconds: float) -> list[Arrival]:
         """Pushes the messages and pulls replies until all are there or ``seconds`` are over."""
-        from flwr.app import Message, MessageType
+        from flwr.supercore.runtime import RuntimeHttpClient
 
         ending = time.monotonic() + seconds
+        out = Transfer("sent to the clients:", self._say, sum(len(content) for content in messages.values()))
+        back = Transfer("received from the clients:", self._say)
+        with counting(RuntimeHttpClient, out.add, back.add):
+            waiting = self._push(messages, seconds)
+            out.end()
+            arrivals = self._replies(waiting, ending)
+        back.end()
+        return arrivals
+
+    def _push(self, messages: Mapping[int, bytes], seconds: float) -> dict[str, int]:
+        """Sends the messages; returns each one's node by its name."""
+        from flwr.app import Message, MessageType
+
         waiting: dict[str, int] = {}
         for node, content in messages.items():
             # One by one: only one message at a time is held twice.
@@ -64,6 +83,10 @@ class FlowerTransport:
             for message_id in self._grid.push_messages([sent]):
                 if message_id:
                     waiting[message_id] = node
+        return waiting
+
+    def _replies(self, waiting: dict[str, int], ending: float) -> list[Arrival]:
+        """Returns the replies that come before ``ending``."""
         arrivals = []
         while waiting and time.monotonic() < ending:
             for reply in self._pull(list(waiting)):

@@ -31,6 +31,9 @@ class Transport(Protocol):
     def deliver(self, messages: Mapping[int, bytes], seconds: float) -> list[Arrival]:
         """Sends a message to each machine; returns what came back, at the latest after ``seconds``."""
 
+    def tell(self, say: Callable[[str], None]) -> None:
+        """Notes who is told how far large deliveries are, one sentence each."""
+
 
 class Loopback:
     """Machines in this process, for rehearsals and tests.
@@ -53,3 +56,6 @@ class Loopback:
             for node, message in messages.items()
             if node in self.answers
         ]
+
+    def tell(self, say: Callable[[str], None]) -> None:
+        """Does nothing: deliveries within a process take no time."""
