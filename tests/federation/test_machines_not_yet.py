@@ -56,7 +56,7 @@ def test_ckks_is_refused_too():
     """Asked directly: its options are refused before that where its package is not installed."""
     good = config("flower", {})
     security = good.security.model_copy(update={"sum": Ckks.model_construct()})
-    with pytest.raises(RequestError, match="security.sum ckks is not delivered to other machines yet"):
+    with pytest.raises(RequestError, match="ckks is not delivered to other machines yet"):
         check_machines(good.federation, good.aggregation, good.client.algorithm, security, machines=False)
 
 
