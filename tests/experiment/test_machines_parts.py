@@ -129,6 +129,11 @@ def test_progress_comes_every_five_seconds():
     assert said == ["sent 40 of 100 MB ...", "sent 70 of 100 MB ..."] and transfer.complete
     transfer.end()
     assert said[2:] == ["sent 100 MB in 20.0 s"]
+    waiting = Transfer("received", said.append, clock=lambda: now[0])
+    for _ in range(5):
+        waiting.reach(30_000_000)
+        now[0] += 6
+    assert said[3:] == ["received 30 MB ..."]
 
 
 def test_what_is_changed_of_flower_is_there(flower, monkeypatch, tmp_path):
