@@ -22,6 +22,8 @@ from qfedfm.experiment.machines.worker import Worker
 from qfedfm.experiment.machines.workplace import Joining
 
 RETRY_SECONDS = 3.0
+AFTERWARDS_SECONDS = 30.0
+"""For how long a client stays after its last reply: a server that was killed meanwhile asks again."""
 LOG = "supernode.txt"
 REASONS = {
     "[code: 2004]": "does not know this client's key, or still counts the connection of a SuperNode that was "
@@ -40,7 +42,7 @@ def join(
     server: str | None = None,
     patience: float = 600.0,
 ) -> None:
-    """Takes part until Ctrl-C; a SuperNode that ends, as when the server is down, is started again.
+    """Takes part until the last round is done; a SuperNode that ends, as with the server, starts again.
 
     Args:
         joining: Whose data, and where the state lies.
@@ -70,12 +72,19 @@ def join(
 
     worker = Worker(state, answer, lambda: member.training_seconds)
     say(f"joining {address} as {ticket.name} ({'TLS and node key' if ticket.secure else 'no TLS'})")
+    told: tuple[str, float] | None = None
     try:
         while True:
             reason = _run(state, ticket, address, traffic)
-            if time.monotonic() - heard > patience:
+            silence = time.monotonic() - heard
+            if member.finished and silence > AFTERWARDS_SECONDS:
+                say("the last round is done and the server has ended, so this client ends too")
+                return
+            if silence > patience:
                 raise RunError(f"the server at {address} {reason}; {state / LOG} says more")
-            say(f"the server at {address} {reason}; trying again")
+            if not member.finished and told != (reason, heard):
+                say(f"the server at {address} {reason}; trying again")
+                told = reason, heard
             time.sleep(RETRY_SECONDS)
     finally:
         worker.close()

@@ -115,7 +115,7 @@ class FlowerEngine:
         self._streams = streams
         self._last: Mapping[str, Any] = {}
         self._invitation = dict(invitation or {})
-        self._roster = Roster(clients, layout.schema, roster)
+        self._roster = Roster(clients, layout.schema, roster, transport.owners)
         self._say = say or (lambda sentence: None)
         self._transport.tell(self._say)
         self._judged: dict[int, str] = {}
