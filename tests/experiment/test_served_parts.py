@@ -19,7 +19,7 @@ from qfedfm.experiment.machines.workplace import Joining
 from qfedfm.experiment.running import run_experiment
 from qfedfm.federation.engines.flower.roster import Roster
 from qfedfm.federation.engines.flower.transport import Loopback
-from qfedfm.federation.engines.flower.wire import HELLO, Envelope
+from qfedfm.federation.engines.flower.wire import HELLO, REFUSED, Envelope, parse
 
 
 def options(**federation):
@@ -127,3 +127,17 @@ def test_a_client_knows_when_the_last_round_is_done(tmp_path):
         options(rounds=3), out=tmp_path / "run", transport=machines, report=False, after_round=after_round
     )
     assert rounds == [[False, False], [False, False], [True, True]]
+
+
+def test_what_is_wrong_with_a_clients_file_is_said_there_and_not_to_the_server(tmp_path):
+    said: list[str] = []
+    content = copy.deepcopy(FILE)
+    content["data"] = {"source": "public.csv", "partition": {"kind": "machines", "clients": 2}}
+    content["federation"]["engine"] = "flower"
+    (tmp_path / "secret.csv").write_text("text,label\nrare disease,diagnosis-x\n")
+    member = Member(Joining(tmp_path / "state", data=tmp_path / "secret.csv"), said.append)
+    invitation = {"experiment": experiment(content).plain(), "label_names": ["well", "ill"]}
+    reply = parse(member.answer(Envelope(HELLO, "token", invitation).to_bytes()))
+    assert reply.kind == REFUSED and "do not fit" in reply.text("reason")
+    assert "secret" not in reply.text("reason") and "diagnosis-x" not in reply.text("reason")
+    assert "secret.csv" in said[-1] and "diagnosis-x" in said[-1]

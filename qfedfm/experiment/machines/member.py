@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qfedfm.core.errors import QfedfmError, UpdateRefusedError
+from qfedfm.core.errors import QfedfmError, RequestError, UpdateRefusedError
 from qfedfm.core.files import write_atomic
 from qfedfm.experiment.machines.server import key_of, read_invitation
 from qfedfm.experiment.machines.workplace import Joining, Material, gathered, workplace_of
@@ -76,7 +76,10 @@ class Member:
                 self._remember()
         except QfedfmError as error:
             self._say(f"refused: {error}")
-            return Envelope(REFUSED, token, {"reason": str(error)}).to_bytes()
+            # What does not fit may name this client's file, columns or labels: the server is not told which.
+            wrong = isinstance(error, RequestError)
+            reason = "the experiment and what is on this machine do not fit" if wrong else str(error)
+            return Envelope(REFUSED, token, {"reason": reason}).to_bytes()
         assert self._node is not None
         reply = self._node.answer(message)
         if request.kind in (TRAIN, PHASE):

@@ -235,9 +235,9 @@ def _register(serving: Serving, state: Path, environment: dict[str, str]) -> Non
     for k in range(serving.clients):
         if k not in nodes:
             public = state / "tickets" / f"client-{k}.pub"
-            command = ["supernode", "register", str(public), CONNECTION, "--format", "json"]
+            command = ["supernode", "register", str(public), CONNECTION]
             said = _flwr(command, environment, f"register client {k}")
-            found = re.search(r'"node-id":\s*"?(\d+)', said)
+            found = re.search(r"SuperNode (\d+) registered", said)
             if found is None:
                 raise RunError(f"Flower did not say which SuperNode client {k} became: {said[-300:]}")
             nodes[k] = int(found[1])
