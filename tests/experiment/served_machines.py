@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import yaml
@@ -19,6 +19,7 @@ import yaml
 PATIENCE = 900.0
 """Seconds after which a test gives up; processes start slowly on a busy machine."""
 
+CLI = ("-m", "qfedfm.cli.main")
 FILE = {
     "name": "served",
     "seed": 3,
@@ -74,10 +75,10 @@ class Served:
         """Returns what goes before a process's command, for tests that run it elsewhere."""
         return []
 
-    def start(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
+    def start(self, name: str, *arguments: str, program: Sequence[str] = CLI) -> subprocess.Popen[bytes]:
         with (self.folder / f"{name}.txt").open("ab") as log:
             process = subprocess.Popen(
-                [*self.inside(name), sys.executable, "-m", "qfedfm.cli.main", *arguments],
+                [*self.inside(name), sys.executable, *program, *arguments],
                 cwd=self.folder,
                 env={**os.environ, "OMP_NUM_THREADS": "1", MARK: self._mark(name)},
                 stdout=log,
@@ -92,13 +93,16 @@ class Served:
         place = ["--port", str(self.port), "--bind", "127.0.0.1", "--state", "state", "--out", str(self.out)]
         return self.start("server", "serve", str(self.file), *place, *flags)
 
-    def join(self, client: int, *options: str, ticket: Path | None = None) -> subprocess.Popen[bytes]:
+    def join(
+        self, client: int, *options: str, ticket: Path | None = None, program: Path | None = None
+    ) -> subprocess.Popen[bytes]:
+        """Starts a client, or another program that takes the same options."""
         ticket = ticket or self.folder / "state" / "tickets" / f"client-{client}.json"
         self.until(lambda: "a client joins with" in self.said("server"), "the tickets")
         keys = ["--keys", str(self.out / "qkd-keys.sqlite")]
-        return self.start(
-            f"client-{client}", "join", "--ticket", str(ticket), "--partition", str(client), *keys, *options
-        )
+        how = [*CLI, "join"] if program is None else [str(program)]
+        place = ["--ticket", str(ticket), "--partition", str(client), *keys]
+        return self.start(f"client-{client}", *place, *options, program=how)
 
     def end(self, name: str) -> None:
         """Ends a process as its user would; what it leaves behind is noted and killed."""

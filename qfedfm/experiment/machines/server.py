@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from qfedfm.core.errors import RequestError
 from qfedfm.core.random import Streams
 from qfedfm.federation.engines.flower.engine import FlowerEngine
-from qfedfm.federation.engines.flower.sealing import ServerEnd, identity_in
+from qfedfm.federation.engines.flower.sealing import identity_in
+from qfedfm.federation.engines.flower.server_end import ServerEnd
 from qfedfm.security.channel.config import QUANTUM
 
 if TYPE_CHECKING:

@@ -21,8 +21,9 @@ from qfedfm.core.errors import QfedfmError, UpdateRefusedError
 from qfedfm.core.files import write_atomic
 from qfedfm.core.random import Streams
 from qfedfm.core.tensors import Layout
+from qfedfm.federation.engines.flower.client_end import ClientEnd, ClientKeys
 from qfedfm.federation.engines.flower.memory import BehindError, GlobalMemory
-from qfedfm.federation.engines.flower.sealing import ClientEnd, ClientKeys, Fetch, identity_in, plain
+from qfedfm.federation.engines.flower.sealing import Fetch, identity_in, plain
 from qfedfm.federation.engines.flower.summing import ClientSums
 from qfedfm.federation.engines.flower.wire import (
     BEHIND,
