@@ -88,13 +88,14 @@ def join(
     state: Path | None,
     keys: Path | None,
 ) -> None:
-    """Take part in a served experiment with this machine's data, until Ctrl-C."""
+    """Take part in a served experiment with this machine's data, until the last round."""
     from qfedfm.experiment.machines.joining import join as join_
     from qfedfm.experiment.machines.programs import ending_on_terminate
     from qfedfm.experiment.machines.tickets import Ticket
     from qfedfm.experiment.machines.workplace import Joining
 
     way_in = Ticket.read(ticket)
+    way_in.check(partition)
     joining = Joining(state or Path("joined") / way_in.name, data, partition, keys)
     with ending_on_terminate():
         join_(joining, way_in, lambda sentence: click.echo(sentence, err=True), server)

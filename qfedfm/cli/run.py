@@ -59,7 +59,8 @@ def run(
             experiment, out=out, resume=resume, force=force, progress=progress, verify=verify
         )
     else:
-        from qfedfm.experiment.machines.simulating import Cluster, simulate
+        from qfedfm.experiment.machines.cluster import Cluster
+        from qfedfm.experiment.machines.simulating import simulate
 
         cluster = Cluster(None if ray == "here" else ray, ray_cpus, ray_gpus)
         folder = simulate(

@@ -1,4 +1,4 @@
-"""The quickstart over Flower with server and clients in network namespaces of their own, as on five machines.
+"""Federations over Flower with server and clients in network namespaces of their own, as on five machines.
 
 Each client has one wire, to the server; there is no way from one client to another, nor from this machine.
 """
@@ -6,6 +6,7 @@ Each client has one wire, to the server; there is no way from one client to anot
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 import shutil
 import socket
@@ -13,7 +14,7 @@ import subprocess
 
 import pytest
 from quickstart_machines import CLIENTS, assert_same, quickstart, serve
-from served_machines import Served
+from served_machines import FILE, Served
 
 import qfedfm
 
@@ -94,8 +95,16 @@ def reachable(port: int, namespace: str | None = None) -> bool:
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
-def test_machines_that_only_a_wire_joins_give_the_same_bits(wired, tmp_path):
-    content = quickstart()
+def small():
+    """Returns an experiment whose rounds take no time: what is tested is the way between machines."""
+    content = copy.deepcopy(FILE)
+    content["data"]["partition"]["clients"] = CLIENTS
+    return content
+
+
+@pytest.mark.parametrize("experiment", [small, quickstart])
+def test_machines_that_only_a_wire_joins_give_the_same_bits(experiment, wired, tmp_path):
+    content = experiment()
     content["federation"]["batch_clients"] = 1
     here = qfedfm.run(content, out=tmp_path / "local").folder
     seen = []

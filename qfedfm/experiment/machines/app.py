@@ -19,7 +19,7 @@ from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 
-from qfedfm.experiment.machines.programs import JOIN, SERVE
+from qfedfm.experiment.machines.programs import JOIN, RESULT, SERVE
 from qfedfm.federation.engines.flower.grid import FlowerTransport, packed, unpacked
 
 if TYPE_CHECKING:
@@ -88,6 +88,7 @@ def _served(grid: Grid, folder: Path) -> None:
     from qfedfm.core.errors import QfedfmError
     from qfedfm.core.files import write_atomic
     from qfedfm.experiment.loading import experiment
+    from qfedfm.experiment.machines.tickets import owners_in
     from qfedfm.experiment.progress import LineProgress
     from qfedfm.experiment.running import run_experiment
 
@@ -101,7 +102,7 @@ def _served(grid: Grid, folder: Path) -> None:
                     out=request["out"],
                     root=request["root"],
                     resume=True,
-                    transport=FlowerTransport(grid),
+                    transport=FlowerTransport(grid, owners_in(folder)),
                     progress=LineProgress(stream),
                 )
             )
@@ -111,7 +112,7 @@ def _served(grid: Grid, folder: Path) -> None:
             result |= {"error": f"failed: {type(error).__name__}: {error}", "exit_code": 1}
             raise
         finally:
-            write_atomic(folder / "result.json", json.dumps(result))
+            write_atomic(folder / RESULT, json.dumps(result))
 
 
 @client.query()

@@ -21,8 +21,12 @@ from qfedfm.experiment.machines.traffic import Traffic
 from qfedfm.experiment.machines.worker import Worker
 from qfedfm.experiment.machines.workplace import Joining
 
-RETRY_SECONDS = 3.0
+LOOK_SECONDS, RETRY_SECONDS = 0.3, 3.0
+RECENT_BYTES = 1 << 13
+AFTERWARDS_SECONDS = 30.0
+"""For how long a client stays after its last reply: a server that was killed meanwhile asks again."""
 LOG = "supernode.txt"
+AWAY = "is not there"
 REASONS = {
     "[code: 2004]": "does not know this client's key, or still counts the connection of a SuperNode that was "
     "killed, for a minute",
@@ -40,7 +44,7 @@ def join(
     server: str | None = None,
     patience: float = 600.0,
 ) -> None:
-    """Takes part until Ctrl-C; a SuperNode that ends, as when the server is down, is started again.
+    """Takes part until the last round is done; a SuperNode that ends, as with the server, starts again.
 
     Args:
         joining: Whose data, and where the state lies.
@@ -70,31 +74,68 @@ def join(
 
     worker = Worker(state, answer, lambda: member.training_seconds)
     say(f"joining {address} as {ticket.name} ({'TLS and node key' if ticket.secure else 'no TLS'})")
+    told: tuple[str, float] | None = None
+
+    def over(reason: str) -> bool:
+        """Says why the server does not answer; returns whether this client has no more to do."""
+        nonlocal told
+        silence = time.monotonic() - heard
+        if member.finished and silence > AFTERWARDS_SECONDS:
+            say("the last round is done and the server has ended, so this client ends too")
+            return True
+        if silence > patience:
+            raise RunError(f"the server at {address} {reason}; {state / LOG} says more")
+        if not member.finished and told != (reason, heard):
+            say(f"the server at {address} {reason}; trying again")
+            told = reason, heard
+        return False
+
+    def look(away: bool) -> bool:
+        traffic.look()
+        return away and over(AWAY)
+
     try:
         while True:
-            reason = _run(state, ticket, address, traffic)
-            if time.monotonic() - heard > patience:
-                raise RunError(f"the server at {address} {reason}; {state / LOG} says more")
-            say(f"the server at {address} {reason}; trying again")
+            reason = _run(state, ticket, address, look)
+            if not reason or over(reason):
+                return
             time.sleep(RETRY_SECONDS)
     finally:
         worker.close()
 
 
-def _run(state: Path, ticket: Ticket, address: str, traffic: Traffic) -> str:
-    """Runs a SuperNode until it ends; returns why it ended."""
+def _run(state: Path, ticket: Ticket, address: str, look: Callable[[bool], bool]) -> str:
+    """Runs a SuperNode until it ends; returns why, or nothing where ``look`` ended it.
+
+    Args:
+        state: The client's folder.
+        ticket: The way in.
+        address: Host and port of the server.
+        look: Called again and again, with whether the SuperNode tries in vain to reach the server.
+    """
     command, environment = _supernode(state, ticket, address), flower_environment(state, JOIN)
     end_left_over(state)
     log = state / LOG
     before = log.stat().st_size if log.exists() else 0
     with running(state, "supernode", command, environment) as supernode:
         while supernode.poll() is None:
-            traffic.look()
-            time.sleep(0.3)
+            if look(_away(log, before)):
+                return ""
+            time.sleep(LOOK_SECONDS)
+    said = _since(log, before)
+    return next((reason for sign, reason in REASONS.items() if sign in said), AWAY)
+
+
+def _away(log: Path, before: int) -> bool:
+    """Returns whether the last that a SuperNode says of its server is that it does not answer."""
+    said = _since(log, max(before, log.stat().st_size - RECENT_BYTES))
+    return said.rfind("Connection attempt failed") > said.rfind("Connection successful")
+
+
+def _since(log: Path, place: int) -> str:
     with log.open("rb") as stream:
-        stream.seek(before)
-        said = stream.read().decode(errors="replace")
-    return next((reason for sign, reason in REASONS.items() if sign in said), "is not there")
+        stream.seek(place)
+        return stream.read().decode(errors="replace")
 
 
 def _supernode(state: Path, ticket: Ticket, address: str) -> list[str]:

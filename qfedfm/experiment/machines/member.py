@@ -13,13 +13,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qfedfm.core.errors import QfedfmError, UpdateRefusedError
+from qfedfm.core.errors import QfedfmError, RequestError, UpdateRefusedError
 from qfedfm.core.files import write_atomic
 from qfedfm.experiment.machines.server import key_of, read_invitation
 from qfedfm.experiment.machines.workplace import Joining, Material, gathered, workplace_of
 from qfedfm.federation.engines.flower.node import Node, Workplace
 from qfedfm.federation.engines.flower.sealing import SERVER, Fetch
-from qfedfm.federation.engines.flower.wire import HELLO, REFUSED, Envelope, parse
+from qfedfm.federation.engines.flower.wire import HELLO, PHASE, REFUSED, TRAIN, Envelope, parse
 
 if TYPE_CHECKING:
     from qfedfm.experiment.config import Experiment
@@ -50,6 +50,9 @@ class Member:
         self._node: Node | None = None
         self._store: ClientStore | None = None
         self._key = ""
+        self._rounds = 0
+        self.finished = False
+        """Whether this client has replied to a message of the last round."""
 
     def close(self) -> None:
         """Closes its store; its state is on the disk."""
@@ -73,9 +76,15 @@ class Member:
                 self._remember()
         except QfedfmError as error:
             self._say(f"refused: {error}")
-            return Envelope(REFUSED, token, {"reason": str(error)}).to_bytes()
+            # What does not fit may name this client's file, columns or labels: the server is not told which.
+            wrong = isinstance(error, RequestError)
+            reason = "the experiment and what is on this machine do not fit" if wrong else str(error)
+            return Envelope(REFUSED, token, {"reason": reason}).to_bytes()
         assert self._node is not None
-        return self._node.answer(message)
+        reply = self._node.answer(message)
+        if request.kind in (TRAIN, PHASE):
+            self.finished = request.fields.get("round") == self._rounds - 1
+        return reply
 
     def _meet(self, fields: Any) -> None:
         """Takes an invitation and makes it the current one."""
@@ -99,6 +108,7 @@ class Member:
 
     def _open(self, text: str, folder: Path, key: str) -> None:
         experiment, _ = read_invitation(json.loads(text))
+        self._rounds = experiment.federation.rounds
         self._say(f"joining experiment {experiment.name!r} ({experiment.federation.rounds} rounds)")
         material = self._gather(text, self._joining.data)
         work = workplace_of(material, self._joining, folder)

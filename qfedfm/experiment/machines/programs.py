@@ -15,6 +15,8 @@ from pathlib import Path
 from qfedfm.core.errors import RequestError
 
 GRACE_SECONDS = 10.0
+RESULT = "result.json"
+"""The file in a server's folder that says how the run ended."""
 SERVE, JOIN = "QFEDFM_SERVE", "QFEDFM_JOIN"
 """Environment variables: the folders of ``qfedfm serve`` and ``qfedfm join``."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,8 +13,11 @@ from typing import Any
 
 from qfedfm.core.errors import RequestError, RunError
 from qfedfm.core.files import write_atomic
+from qfedfm.data import MachinesPartition
 from qfedfm.experiment.config import Experiment
+from qfedfm.experiment.folder import RunFolder
 from qfedfm.experiment.machines.programs import (
+    RESULT,
     SERVE,
     end_left_over,
     flower_environment,
@@ -21,7 +25,7 @@ from qfedfm.experiment.machines.programs import (
     running,
 )
 from qfedfm.experiment.machines.server import key_of
-from qfedfm.experiment.machines.tickets import Ticket, node_key
+from qfedfm.experiment.machines.tickets import REGISTERED, Ticket, node_key, registered
 
 CONNECTION = "served"
 STARTING_SECONDS = 180.0
@@ -94,7 +98,8 @@ class Serving:
 def serve(serving: Serving, say: Callable[[str], None]) -> Path:
     """Serves until the experiment is complete; returns the run's folder.
 
-    Called again with the same folder it goes on where it was: nothing is made twice, the run is resumed.
+    Called again with the same folder it goes on where it was: nothing is made twice, the run is resumed, and
+    a complete one is not run again.
 
     Raises:
         RequestError: The experiment cannot be served.
@@ -102,8 +107,12 @@ def serve(serving: Serving, say: Callable[[str], None]) -> Path:
     """
     state = serving.state.resolve()
     _claim(serving, state)
+    done = _complete(serving, state)
+    if done is not None:
+        say(f"this experiment is complete in {done}; to run it again, choose another folder with --state")
+        return done
     tickets = _tickets(serving, state)
-    (state / "result.json").unlink(missing_ok=True)
+    (state / RESULT).unlink(missing_ok=True)
     write_atomic(state / "request.json", json.dumps(serving.request()))
     (state / "progress.txt").write_text("")
     environment = flower_environment(state, SERVE)
@@ -114,8 +123,10 @@ def serve(serving: Serving, say: Callable[[str], None]) -> Path:
         _wait_until_up(serving, superlink, state)
         _register(serving, state, environment)
         _flwr(["run", str(state / "app"), CONNECTION], environment, "start the run")
-        for path in tickets:
-            say(f"a client joins with: qfedfm join --ticket {path} --data FILE")
+        own = isinstance(serving.experiment.data.partition, MachinesPartition)
+        for k, path in enumerate(tickets):
+            data = "--data FILE" if own else f"--partition {k}"
+            say(f"a client joins with: qfedfm join --ticket {_short(path)} {data}")
         return _follow(state, superlink, say)
 
 
@@ -150,6 +161,21 @@ def _claim(serving: Serving, state: Path) -> None:
         f'address = "127.0.0.1:{serving.port}"\n{root}\n'
     )
     write_atomic(mark, json.dumps({"key": key, "secure": serving.secure}))
+
+
+def _short(path: Path) -> Path:
+    """Returns a path as it is typed here."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def _complete(serving: Serving, state: Path) -> Path | None:
+    """Returns the run's folder if all was done before."""
+    path = state / RESULT
+    folder = json.loads(path.read_text()).get("folder") if path.exists() else None
+    if folder is None or not RunFolder(Path(folder)).summary.exists():
+        return None
+    wanted = serving.out
+    return Path(folder) if wanted is None or wanted.resolve() == Path(folder).resolve() else None
 
 
 def _tickets(serving: Serving, state: Path) -> list[Path]:
@@ -205,22 +231,21 @@ def _register(serving: Serving, state: Path, environment: dict[str, str]) -> Non
     """Tells the SuperLink the clients' public keys, each once."""
     if not serving.secure:
         return
-    mark = state / "registered.json"
-    done: list[str] = json.loads(mark.read_text()) if mark.exists() else []
+    nodes = registered(state)
     for k in range(serving.clients):
-        public = state / "tickets" / f"client-{k}.pub"
-        if public.name not in done:
-            _flwr(
-                ["supernode", "register", str(public), CONNECTION],
-                environment,
-                "register",
-            )
-            done.append(public.name)
-            write_atomic(mark, json.dumps(done))
+        if k not in nodes:
+            public = state / "tickets" / f"client-{k}.pub"
+            command = ["supernode", "register", str(public), CONNECTION]
+            said = _flwr(command, environment, f"register client {k}")
+            found = re.search(r"SuperNode (\d+) registered", said)
+            if found is None:
+                raise RunError(f"Flower did not say which SuperNode client {k} became: {said[-300:]}")
+            nodes[k] = int(found[1])
+            write_atomic(state / REGISTERED, json.dumps(nodes))
 
 
-def _flwr(arguments: Sequence[str], environment: Mapping[str, str], what: str) -> None:
-    """Runs one of Flower's commands in this process.
+def _flwr(arguments: Sequence[str], environment: Mapping[str, str], what: str) -> str:
+    """Runs one of Flower's commands in this process; returns what it printed.
 
     Raises:
         RunError: It failed; the sentence has its reason.
@@ -245,17 +270,18 @@ def _flwr(arguments: Sequence[str], environment: Mapping[str, str], what: str) -
     if failure:
         reason = " ".join(f"{printed.getvalue()} {failure}".split())[-300:]
         raise RunError(f"Flower did not {what}: {reason}")
+    return printed.getvalue()
 
 
 def _follow(state: Path, superlink: subprocess.Popen[bytes], say: Callable[[str], None]) -> Path:
     """Shows what the run says until it has ended; returns its folder."""
     with (state / "progress.txt").open() as progress:
         while True:
-            ended = (state / "result.json").exists()
+            ended = (state / RESULT).exists()
             for line in progress:
                 say(line.rstrip("\n"))
             if ended:
-                result = json.loads((state / "result.json").read_text())
+                result = json.loads((state / RESULT).read_text())
                 if "error" in result:
                     kind = RequestError if result["exit_code"] == 2 else RunError
                     raise kind(result["error"])

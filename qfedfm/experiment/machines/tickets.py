@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from qfedfm.core.errors import RequestError
 
 FORMAT = "qfedfm-ticket-1"
+REGISTERED = "registered.json"
+"""The file of a server's folder that says which SuperNode each client's key became."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,19 @@ class Ticket:
     def secure(self) -> bool:
         """Whether TLS and node keys are on."""
         return bool(self.authority)
+
+    def check(self, partition: int | None) -> None:
+        """Refuses to rehearse another client's part: the key says who this is.
+
+        Raises:
+            RequestError: The partition is not this client's.
+        """
+        owner = re.fullmatch(r"client-(\d+)", self.name)
+        if partition is not None and owner is not None and int(owner[1]) != partition and self.secure:
+            raise RequestError(
+                f"the ticket is client {owner[1]}'s, and --partition is {partition}; a client has one place: "
+                f"join with --partition {owner[1]}, or with the ticket of client {partition}"
+            )
 
     def write(self, path: Path) -> None:
         """Writes the file; its owner alone can read it."""
@@ -73,3 +89,15 @@ def node_key() -> tuple[str, str]:
     )
     public = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
     return private.decode(), public.decode()
+
+
+def registered(state: Path) -> dict[int, int]:
+    """Returns per client the SuperNode that its key became; empty before, and without node keys."""
+    path = state / REGISTERED
+    found = json.loads(path.read_text()) if path.exists() else {}
+    return {int(client): int(node) for client, node in found.items()}
+
+
+def owners_in(state: Path) -> dict[int, int]:
+    """Returns per SuperNode the client that its key stands for."""
+    return {node: client for client, node in registered(state).items()}

@@ -75,7 +75,7 @@ class FlowerEngine:
         self._summation: Summation | None = None
         self._streams = streams
         self._last: Mapping[str, Any] = {}
-        self._roster = Roster(clients, layout.schema, roster)
+        self._roster = Roster(clients, layout.schema, roster, transport.owners)
         self._attendance = Attendance(transport, self._roster, options, invitation or {}, say)
         self._asking = Asking(transport, options.deadline, say)
         self._training = Training(self._asking, self._attendance, layout, options.minimum, channel)

@@ -44,10 +44,12 @@ class FlowerTransport:
 
     Args:
         grid: What Flower hands to a ServerApp.
+        owners: Per SuperNode, the client that its key stands for; empty where keys are not checked.
     """
 
-    def __init__(self, grid: Grid) -> None:
+    def __init__(self, grid: Grid, owners: Mapping[int, int] | None = None) -> None:
         self._grid = grid
+        self.owners = dict(owners or {})
         self._say: Callable[[str], None] = _log.info
 
     def tell(self, say: Callable[[str], None]) -> None:

@@ -175,13 +175,18 @@ class Node:
             offer = self._sums.keep(update, broadcast.layout.schema)
             return request.reply(OFFER, body=offer.to_bytes())
         content = update.to_bytes()
-        self._tell(client, list(update.delta), list(update.auxiliary), len(content))
+        names = list(update.delta)
+        shown = [*names[:4], *(["..."] if len(names) > 4 else []), *update.auxiliary]
+        told = f"{', '.join(shown)}; the number of examples, the mean training loss and accuracy"
+        self._tell(client, told, len(content))
         return request.reply(UPDATE, body=self._sealed(keys, number, schema, content))
 
     def _phase(self, request: Envelope) -> Envelope:
         client, number = self._numbers(request)
         reply = self._sums.reply(client, number, request)
-        self._tell(client, ["a sum protocol's messages"], [], len(reply))
+        if request.text("phase") == self._work.plan.protocol.contributes:
+            what = "the update behind a sum protocol (this message and smaller ones); the number of examples"
+            self._tell(client, what, len(reply))
         return request.reply(PHASE, body=reply)
 
     @staticmethod
@@ -242,13 +247,12 @@ class Node:
     def _remember(self, **values: Any) -> None:
         write_atomic(self._folder / MEMBER, json.dumps({**self._member(), **values}))
 
-    def _tell(self, client: int, delta: list[str], auxiliary: list[str], size: int) -> None:
+    def _tell(self, client: int, what: str, size: int) -> None:
         """Says once what leaves this machine."""
         if self._told:
             return
         self._told = True
-        what = ", ".join([*delta[:4], *(["..."] if len(delta) > 4 else []), *auxiliary])
         self._say(
-            f"what leaves this machine each round, as client {client}: {what}; the number of examples, the "
-            f"mean training loss and accuracy; {size} bytes. The data stays here."
+            f"what leaves this machine each round, as client {client}: {what}; {size} bytes. "
+            "The data stays here."
         )

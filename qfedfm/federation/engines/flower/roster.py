@@ -6,7 +6,7 @@ A client keeps its number for good: the roster lies beside the run's records and
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -37,10 +37,14 @@ class Roster:
         clients: How many there are.
         schema: Of the layout that all must have.
         path: Where it lies, or None to keep it in memory.
+        owners: Per machine, the client that its key stands for; empty where keys are not checked.
     """
 
-    def __init__(self, clients: int, schema: str, path: Path | None = None) -> None:
+    def __init__(
+        self, clients: int, schema: str, path: Path | None = None, owners: Mapping[int, int] | None = None
+    ) -> None:
         self._clients = clients
+        self._owners = dict(owners or {})
         self._schema = schema
         self._path = path
         self.entries: dict[int, Entry] = {}
@@ -69,7 +73,8 @@ class Roster:
             )
         if entry.examples < 1:
             raise UpdateRefusedError("it holds no training examples")
-        client = self._number(entry, hello.number("partition") if partition is not None else None)
+        number = hello.number("partition") if partition is not None else None
+        client = self._by_key(node, number) if self._owners else self._number(entry, number)
         known = self.entries.get(client)
         if known is not None and known != entry:
             what = "member" if known.member != entry.member else "amount of data or its identity"
@@ -83,6 +88,17 @@ class Roster:
         """Notes that these machines are not connected."""
         away = set(gone)
         self.places = {client: node for client, node in self.places.items() if node not in away}
+
+    def _by_key(self, node: int, partition: int | None) -> int:
+        """Returns whose key it is, which is who it is."""
+        if node not in self._owners:
+            raise UpdateRefusedError("its key is no client's")
+        owner = self._owners[node]
+        if partition is not None and partition != owner:
+            raise UpdateRefusedError(
+                f"its key is client {owner}'s, and it joins as partition {partition}; a client has one place"
+            )
+        return owner
 
     def _number(self, entry: Entry, partition: int | None) -> int:
         if partition is not None:

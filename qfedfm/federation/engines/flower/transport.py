@@ -25,6 +25,10 @@ class Arrival:
 class Transport(Protocol):
     """Delivers messages to machines. A reply may be late, doubled, or missing."""
 
+    @property
+    def owners(self) -> Mapping[int, int]:
+        """Per machine, the client that its key stands for; empty where keys are not checked."""
+
     def nodes(self) -> Sequence[int]:
         """Returns the machines that are connected now."""
 
@@ -40,10 +44,14 @@ class Loopback:
 
     Args:
         answers: Per machine, the function from a message to its reply.
+        owners: Per machine, the client that its key stands for; empty where keys are not checked.
     """
 
-    def __init__(self, answers: Mapping[int, Callable[[bytes], bytes]]) -> None:
+    def __init__(
+        self, answers: Mapping[int, Callable[[bytes], bytes]], owners: Mapping[int, int] | None = None
+    ) -> None:
         self.answers = dict(answers)
+        self.owners = dict(owners or {})
 
     def nodes(self) -> Sequence[int]:
         """Returns all machines."""
