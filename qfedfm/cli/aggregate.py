@@ -37,7 +37,7 @@ def aggregate() -> None:
 )
 @click.option("--loss", default="0.01,0.05,0.1,0.2", show_default=True, help="Its lost qubits, the same.")
 @click.option("--clock", type=click.FloatRange(0), default=1e-6, show_default=True, help="Seconds of a shot.")
-@click.option("--most", type=float, default=1e9, show_default=True, help="Largest K*K*d of a point.")
+@click.option("--most", type=float, default=3e8, show_default=True, help="Largest K*K*d of a point.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path), help="Write JSON, CSV, HTML, figures here."
