@@ -51,8 +51,9 @@ FORMULAS: dict[str, dict[str, Growth]] = {
         "seconds": Growth("c K d + c' K²", 1, 1),
     },
     "ckks": {
-        "upload_bytes": Growth("57 d", 0, 1),
+        "upload_bytes": Growth("57 d, in steps of 4,096 numbers", 0, 1),
         "seconds": Growth("c K d", 1, 1),
+        "relative_rmse": Growth("c √K flooding", 0.5, 0),
     },
     "ghz_phase": {
         "qubits": Growth("K", 1, 0),
