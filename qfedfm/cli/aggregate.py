@@ -59,7 +59,7 @@ def bench(
     """Compare sum protocols: error, bytes, keys, shots, seconds, promises.
 
     Over clients and numbers of an update; a GHZ phase sum also over shots, noise and loss. Growth is fitted
-    and printed beside the formulas. About ten minutes on one core as it stands; --most 1e7 takes one.
+    and printed beside the formulas. About three minutes on one core as it stands.
     """
     from qfedfm.benchmarks.protocols import compare, protocols
     from qfedfm.cli.main import print_json
