@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import json
@@ -14,7 +15,8 @@ import numpy as np
 from qfedfm.benchmarks.protocols_scaling import theory
 from qfedfm.core.files import write_atomic
 from qfedfm.experiment import quantities
-from qfedfm.experiment.report.page import cards, document, figure, heading, section, table
+from qfedfm.experiment.report.page import document, figure, heading, section, table
+from qfedfm.experiment.report.svg import escape
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -86,9 +88,12 @@ def _swept(rows: list[dict[str, Any]]) -> Figure:
         }[over]
         axes.plot(values, [row[cost] for row in line], "o", markersize=4, label="measured")
         axes.plot(values, expected * (line[0][cost] / expected[0]), "k--", linewidth=1, label="formula")
-        axes.set_yscale("log")
+        if over != "depolarizing":
+            axes.set_yscale("log")
         if over == "shots":
             axes.set_xscale("log")
+        axes.set_xticks(values, [f"{value:,g}" for value in values], rotation=30, ha="right")
+        axes.xaxis.minorticks_off()
         axes.set_xlabel(
             {"shots": "shots a quadrature", "depolarizing": "errors of a qubit, p"}.get(over, over)
         )
@@ -128,6 +133,12 @@ def _svg(drawing: Figure) -> str:
     drawing.savefig(text, format="svg", metadata={"Date": None})
     whole = text.getvalue()
     return whole[whole.index("<svg") :]
+
+
+def _image(svg: str, name: str) -> str:
+    """Returns a figure as an image: inside the page, the page's policy would forbid the styles in it."""
+    content = base64.b64encode(svg.encode()).decode()
+    return f'<img width="100%" alt="{escape(name)}" src="data:image/svg+xml;base64,{content}">'
 
 
 def page(found: Mapping[str, Any], drawn: Mapping[str, str]) -> str:
@@ -177,7 +188,11 @@ def page(found: Mapping[str, Any], drawn: Mapping[str, str]) -> str:
         section(
             "figures",
             "Cost curves",
-            cards([figure(COSTS.get(cost, _SWEPT), drawing) for cost, drawing in drawn.items()], roomy=True),
+            "".join(
+                figure(name, _image(drawn[cost], name))
+                for cost, name in {**COSTS, "sweeps": _SWEPT}.items()
+                if cost in drawn
+            ),
         ),
         section("numbers", "Numbers", table([name for name, _ in columns], rows)),
         section(

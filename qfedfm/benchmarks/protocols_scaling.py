@@ -48,16 +48,18 @@ FORMULAS: dict[str, dict[str, Growth]] = {
     | {
         "upload_bytes": Growth("b d/8 + c", 0, 1),
         "download_bytes": Growth("c + c' K", 1, 0),
-        "seconds": Growth("c K d + c' K²", 1, 1),
+        "seconds": Growth("c K d + c' K²", 2, 1),
     },
     "ckks": {
-        "upload_bytes": Growth("57 d", 0, 1),
+        "upload_bytes": Growth("57 d, in steps of 4,096 numbers", 0, 1),
+        "download_bytes": Growth("c d/K (to decryptors)", -1, 1),
         "seconds": Growth("c K d", 1, 1),
+        "relative_rmse": Growth("c √K flooding", 0.5, 0),
     },
     "ghz_phase": {
         "qubits": Growth("K", 1, 0),
         "shots": Growth("2 N d", 0, 1),
-        "seconds": Growth("c K d", 1, 1),
+        "seconds": Growth("c K d + c' d", 1, 1),
         "relative_rmse": Growth("c √K/(V √N)", 0.5, 0),
     },
     "qft_sum": {
@@ -121,7 +123,7 @@ def scaling(points: Iterable[Mapping[str, Any]], growth: Mapping[str, Growth]) -
                     fixed: held,
                     "from": line[0][over],
                     "to": line[-1][over],
-                    "exponent": round(found, 3),
+                    "exponent": round(found, 2) + 0.0,
                     "expected": getattr(known, over) if known else None,
                     "formula": known.formula if known else "",
                 }
@@ -172,7 +174,7 @@ def swept_scaling(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
                 "clients": clients,
                 "from": line[0]["value"],
                 "to": line[-1]["value"],
-                "exponent": round(fitted, 3),
+                "exponent": round(fitted, 2) + 0.0,
                 "expected": -clients if expected is None else expected,
                 "formula": formula,
             }

@@ -37,7 +37,7 @@ def aggregate() -> None:
 )
 @click.option("--loss", default="0.01,0.05,0.1,0.2", show_default=True, help="Its lost qubits, the same.")
 @click.option("--clock", type=click.FloatRange(0), default=1e-6, show_default=True, help="Seconds of a shot.")
-@click.option("--most", type=float, default=1e9, show_default=True, help="Largest K*K*d of a point.")
+@click.option("--most", type=float, default=3e8, show_default=True, help="Largest K*K*d of a point.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path), help="Write JSON, CSV, HTML, figures here."
@@ -59,7 +59,7 @@ def bench(
     """Compare sum protocols: error, bytes, keys, shots, seconds, promises.
 
     Over clients and numbers of an update; a GHZ phase sum also over shots, noise and loss. Growth is fitted
-    and printed beside the formulas. About ten minutes on one core as it stands; --most 1e7 takes one.
+    and printed beside the formulas. About three minutes on one core as it stands.
     """
     from qfedfm.benchmarks.protocols import compare, protocols
     from qfedfm.cli.main import print_json
