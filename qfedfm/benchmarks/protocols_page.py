@@ -28,6 +28,7 @@ COSTS = {
     "seconds": "seconds of classical computing",
     "quantum_seconds": "seconds of quantum time, shots times clock",
 }
+_MARKS = "osv^D<>pP*Xh"
 _SWEPT = "a GHZ phase sum over shots, noise and loss"
 
 
@@ -104,28 +105,51 @@ def _swept(rows: list[dict[str, Any]]) -> Figure:
 
 
 def _panels(points: list[dict[str, Any]], cost: str, words: str) -> Figure:
+    """Draws a cost over K and over d, each protocol with a colour and mark of its own.
+
+    The other of the two is held where most points lie, the same for all protocols that have points there.
+    """
+    from matplotlib import colormaps
     from matplotlib.figure import Figure
 
-    drawing = Figure(figsize=(9, 3.6), layout="constrained")
+    drawing = Figure(figsize=(11, 3.8), layout="constrained")
     panels = drawing.subplots(1, 2, sharey=True)
     labels = list(dict.fromkeys(p["protocol"] for p in points))
+    names = {"clients": "clients K", "size": "numbers of an update d"}
     for axes, over, fixed in zip(panels, ("clients", "size"), ("size", "clients"), strict=True):
-        for label, mark in zip(labels, "osv^D<>pP*Xh" * len(labels), strict=False):
+        common, other = _held(points, fixed), "d" if fixed == "size" else "K"
+        for number, label in enumerate(labels):
             own = [p for p in points if p["protocol"] == label]
-            held = max({p[fixed] for p in own}, key=lambda v: (sum(p[fixed] == v for p in own), v))
+            there = sum(p[fixed] == common for p in own)
+            held = common if there > 1 else _held(own, fixed)
             line = sorted((p[over], p[cost]) for p in own if p[fixed] == held)
-            axes.plot(*zip(*line, strict=True), marker=mark, markersize=4, label=label)
+            color = colormaps["tab20"](number % 20)
+            axes.plot(
+                *zip(*line, strict=True),
+                marker=_MARKS[number % len(_MARKS)],
+                color=color,
+                markersize=4,
+                label=label,
+            )
+            if held != common:
+                axes.annotate(f"{other} = {held:,}", line[-1], fontsize=6)
         axes.set_xscale("log")
         axes.set_yscale("log")
         if over == "clients":
             ticks = sorted({p["clients"] for p in points})
             axes.set_xticks(ticks, [str(tick) for tick in ticks])
             axes.minorticks_off()
-        axes.set_xlabel({"clients": "clients K", "size": "numbers of an update d"}[over])
+        axes.set_xlabel(f"{names[over]}, at {other} = {common:,}")
         axes.grid(alpha=0.3)
     panels[0].set_ylabel(words)
-    panels[1].legend(fontsize=7)
+    handles, shown = panels[1].get_legend_handles_labels()
+    drawing.legend(handles, shown, loc="outside right upper", fontsize=7)
     return drawing
+
+
+def _held(points: list[dict[str, Any]], fixed: str) -> int:
+    """Returns the value of K or d with most points; of several the largest."""
+    return int(max({p[fixed] for p in points}, key=lambda v: (sum(p[fixed] == v for p in points), v)))
 
 
 def _svg(drawing: Figure) -> str:
