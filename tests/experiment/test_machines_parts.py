@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import signal
 import sqlite3
 import stat
 import subprocess
 import sys
+import time
 
 import pytest
 import yaml
@@ -20,6 +23,7 @@ from qfedfm.experiment.machines.programs import (
     JOIN,
     SERVE,
     end_left_over,
+    ending_on_terminate,
     family,
     flower_environment,
     running,
@@ -96,6 +100,18 @@ def test_what_a_program_of_ours_left_behind_is_ended_and_nothing_else(tmp_path):
         end_left_over(other)
 
 
+def test_ending_is_not_cut_off_by_a_second_request_to_end():
+    ended = []
+    with pytest.raises(KeyboardInterrupt), ending_on_terminate():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(60)
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+            ended.append("all of it")
+    assert ended == ["all of it"] and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
 def test_large_messages_are_talked_about_and_small_ones_are_not(tmp_path):
     said: list[str] = []
     traffic, totals = Traffic(tmp_path, said.append), Totals(tmp_path)
@@ -129,6 +145,11 @@ def test_progress_comes_every_five_seconds():
     assert said == ["sent 40 of 100 MB ...", "sent 70 of 100 MB ..."] and transfer.complete
     transfer.end()
     assert said[2:] == ["sent 100 MB in 20.0 s"]
+    waiting = Transfer("received", said.append, clock=lambda: now[0])
+    for _ in range(5):
+        waiting.reach(30_000_000)
+        now[0] += 6
+    assert said[3:] == ["received 30 MB ..."]
 
 
 def test_what_is_changed_of_flower_is_there(flower, monkeypatch, tmp_path):

@@ -23,7 +23,8 @@ def test_updates_of_200_megabytes(tmp_path):
     """Twice: the second round begins while the SuperLink still deletes what the first has delivered."""
     content = copy.deepcopy(FILE)
     content["data"]["features"], content["data"]["partition"] = FEATURES, {"kind": "iid", "clients": 2}
-    content["client"]["algorithm"]["kind"] = "sgd"
+    # So small a step leaves something to learn: an update of zeros would be one piece, sent once.
+    content["client"] = {"optimizer": {"kind": "sgd", "lr": 1e-7}}
     content["federation"] |= {"rounds": 2, "flower": {"deadline": 1500}}
     with Served(tmp_path / "served", content) as served:
         served.serve()

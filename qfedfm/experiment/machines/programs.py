@@ -97,9 +97,13 @@ def family(state: Path) -> set[int]:
 
 @contextlib.contextmanager
 def ending_on_terminate() -> Iterator[None]:
-    """Makes SIGTERM end this process as Ctrl-C does, so that what it started ends with it."""
+    """Makes SIGTERM end this process as Ctrl-C does, so that what it started ends with it.
+
+    A second one changes nothing: it would cut off the ending of what was started.
+    """
 
     def interrupted(number: int, frame: object) -> None:
+        signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGTERM, interrupted)

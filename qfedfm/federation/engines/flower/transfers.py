@@ -33,7 +33,7 @@ class Transfer:
         self._what, self._say, self._total, self._clock = what, say, total, clock
         self._lock = threading.Lock()
         self._began = self._said = 0.0
-        self._done = 0
+        self._done = self._told = 0
 
     @property
     def complete(self) -> bool:
@@ -56,8 +56,8 @@ class Transfer:
         self._done = max(done, self._done)
         if (self._total or self._done) < LARGE or self.complete:
             return
-        if self._clock() - self._said >= EVERY_SECONDS:
-            self._said = self._clock()
+        if self._done > self._told and self._clock() - self._said >= EVERY_SECONDS:
+            self._said, self._told = self._clock(), self._done
             of = f" of {self._total / 1e6:.0f}" if self._total is not None else ""
             self._say(f"{self._what} {self._done / 1e6:.0f}{of} MB ...")
 
