@@ -1,26 +1,54 @@
-"""An update that is seeds and scalars: which directions of a pool, and how far along each.
+"""Messages of a seeded state: which directions of a pool moved, and how far along each everybody is.
 
-On the wire it is an :class:`Update` whose difference holds two tensors: the numbers of the directions that
-moved, ascending (int32), and the sums of the steps along them (float64): 12 bytes a direction whatever the
-size of the model.
+Down go the coefficients as whole multiples of a unit: 4 bytes a direction in pools of up to 4,096, 2 bytes
+in larger ones. Up goes an :class:`Update` whose difference holds two tensors: the numbers of the directions
+that moved, ascending (int32), and the sums of the steps along them (float64): 12 bytes for each that moved.
+Neither depends on the size of the model.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from qfedfm.core.errors import UpdateRefusedError
+from qfedfm.core.errors import RequestError, UpdateRefusedError
 from qfedfm.core.tensors import Layout
 from qfedfm.core.update import Update
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SEEDS = "seeds"
 """The name of the coefficients in the layout of a seeded state."""
 NUMBERS, STEPS = "seeds.numbers", "seeds.steps"
+WIDE_POOL, LARGEST_POOL = 4096, 8192
+"""Directions whose coefficients fit into 20 kB with 4 and with 2 bytes each."""
+MOST_MOVED = 1536
+"""Directions whose numbers and steps fit into 20 kB."""
 
 
-def seed_layout(count: int) -> Layout:
-    """Returns the layout of a state of ``count`` coefficients."""
-    return Layout(((SEEDS, (count,)),), dtype="F64")
+def seed_layout(count: int, unit: float) -> Layout:
+    """Returns the layout of a state of ``count`` coefficients, multiples of ``unit``."""
+    return Layout(((SEEDS, (count,)),), dtype="I32" if count <= WIDE_POOL else "I16", unit=unit)
+
+
+def settle(coefficients: Tensor, layout: Layout) -> Tensor:
+    """Returns the nearest coefficients that can be told, (S,) float64.
+
+    Raises:
+        RequestError: If one is outside of what the message can hold.
+    """
+    import torch
+
+    bits = {"I16": 15, "I32": 31}[layout.dtype]
+    counts = torch.round(coefficients / layout.unit)
+    if not bool((counts.abs() < 1 << bits).all()):
+        raise RequestError(
+            f"a coefficient of a direction is {float(coefficients.abs().max()):.3g}, outside of "
+            f"±{layout.unit * (1 << bits):.3g}, which {bits + 1}-bit multiples of client.algorithm.unit can "
+            "tell; lower the learning rates or raise the unit"
+        )
+    return counts * layout.unit
 
 
 def to_seeds(update: Update) -> Update:

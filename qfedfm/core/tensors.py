@@ -26,11 +26,14 @@ class Layout:
 
     Args:
         entries: ``(name, shape)`` pairs; names are unique.
-        dtype: ``F32`` (float32) or ``F64`` (float64).
+        dtype: ``F32`` (float32); or ``I16`` or ``I32``: float64 numbers that are whole multiples of
+            ``unit`` and travel to clients as such.
+        unit: What they are multiples of.
     """
 
     entries: tuple[tuple[str, tuple[int, ...]], ...]
-    dtype: Literal["F32", "F64"] = "F32"
+    dtype: Literal["F32", "I16", "I32"] = "F32"
+    unit: float = 1.0
 
     @staticmethod
     def of(tensors: Mapping[str, torch.Tensor]) -> Layout:
@@ -59,9 +62,18 @@ class Layout:
 
     @cached_property
     def schema(self) -> str:
-        """The hash of names, shapes and dtype, 16 hexadecimal digits."""
-        text = json.dumps([[name, list(shape), self.dtype] for name, shape in self.entries])
+        """The hash of names, shapes, dtype and unit, 16 hexadecimal digits."""
+        kind = self.dtype if self.dtype == "F32" else f"{self.dtype} of {self.unit.hex()}"
+        text = json.dumps([[name, list(shape), kind] for name, shape in self.entries])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def told(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Returns ``tensor`` as it travels to clients: as it is, or as whole multiples of the unit."""
+        import torch
+
+        if self.dtype == "F32":
+            return tensor
+        return torch.round(tensor / self.unit).to(torch.int16 if self.dtype == "I16" else torch.int32)
 
     def flatten(self, tensors: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """Returns the vector of ``tensors``, shape (*clients, d), from tensors (*clients, *shape)."""

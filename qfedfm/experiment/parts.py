@@ -85,7 +85,7 @@ def seeded(experiment: Experiment, model: FrozenModel | AdaptedModel, streams: S
     from qfedfm.core.seeds import SeedPool
     from qfedfm.models.seeded import SeededModel
 
-    return SeededModel(model, SeedPool(streams.key("seed pool"), method.pool))
+    return SeededModel(model, SeedPool(streams.key("seed pool"), method.pool), method.layout.unit)
 
 
 def make_engine(experiment: Experiment, data: FederatedData, model: Model, store: ClientStore) -> LocalEngine:

@@ -109,10 +109,12 @@ class Run:
         ]
         if "channel_bytes" in found:
             channel = self.experiment.security.channel
+            bits = found["key_bits_used"] - found.get("sum_key_bits", 0)
+            waited = found["key_wait_seconds"] - found.get("sum_key_wait_seconds", 0.0)
             lines.append(
                 f"  sealed by {channel.kind} with {channel.cipher}: "
-                f"{count(found['key_bits_used'])} key bits drawn, "
-                f"{duration(found['key_wait_seconds'])} of simulated waiting, "
+                f"{count(bits)} key bits drawn, "
+                f"{duration(waited)} of simulated waiting, "
                 f"{size(found['channel_bytes'])} more to send"
             )
         if "residual_bytes" in found:
@@ -128,7 +130,7 @@ class Run:
             lines.append(
                 f"  sums by {found['sum_protocol']}: "
                 + (f"relative error up to {error:.1e}, " if error is not None else "")
-                + f"{count(found['key_bits_used'])} key bits"
+                + f"{count(found.get('sum_key_bits', found['key_bits_used']))} key bits"
                 + (f", {aborted} rounds aborted" if aborted else "")
             )
         report = self.folder / "report.html"

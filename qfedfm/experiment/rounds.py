@@ -51,6 +51,7 @@ def run_rounds(
     from qfedfm.experiment.tracker import open_trackers
     from qfedfm.federation.engines.flower.engine import FlowerEngine
     from qfedfm.federation.engines.sealed import SealedEngine
+    from qfedfm.federation.engines.sealed_summing import SealedSummingEngine
     from qfedfm.federation.engines.summing import SummingEngine
     from qfedfm.federation.messages import ByteCounter
     from qfedfm.federation.round import run_round
@@ -127,31 +128,33 @@ def run_rounds(
     finally:
         for tracker in trackers:
             tracker.close()
-        if isinstance(engine, SummingEngine | FlowerEngine):
+        if isinstance(engine, SummingEngine | SealedSummingEngine | FlowerEngine):
             engine.close()
     return state
 
 
 def _around(parts: Parts, last: dict[str, Any]) -> Engine:
-    """Returns the engine behind the experiment's sum protocol, or inside its channel, or as it is."""
+    """Returns the engine behind the experiment's sum protocol and inside its channel, where it has them."""
     from qfedfm.federation.engines.flower.engine import FlowerEngine
 
     if isinstance(parts.engine, FlowerEngine):
         parts.engine.resume(last)
         return parts.engine
-    protocol = parts.plan.protocol
+    protocol, config = parts.plan.protocol, parts.experiment.security.channel
+    summing = None
     if protocol.reveals == "sum":
         from qfedfm.federation.engines.summing import SummingEngine
 
-        return SummingEngine(parts.engine, protocol, parts.streams.at("sum"), last.get("sum"))
-    config = parts.experiment.security.channel
+        summing = SummingEngine(parts.engine, protocol, parts.streams.at("sum"), last.get("sum"))
     if config.kind == "none":
-        return parts.engine
+        return summing or parts.engine
     from qfedfm.federation.engines.sealed import SealedEngine
+    from qfedfm.federation.engines.sealed_summing import SealedSummingEngine
     from qfedfm.security.channel.rounds import Channel
 
     levels = {int(client): bits for client, bits in last.get("key_pool_bits", {}).items()}
-    return SealedEngine(parts.engine, Channel(config, parts.streams.at("channel"), levels))
+    channel = Channel(config, parts.streams.at("channel"), levels)
+    return SealedSummingEngine(summing, channel) if summing else SealedEngine(parts.engine, channel)
 
 
 def _over(federation: FederationConfig, done: int, spent: int) -> bool:

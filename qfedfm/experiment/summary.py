@@ -59,8 +59,7 @@ def finish(parts: Parts, folder: RunFolder, state: State) -> None:
             "upload_bytes": sum(line.get("upload_bytes", 0) for line in rounds),
             "download_bytes": sum(line.get("download_bytes", 0) for line in rounds),
             "refused_updates": sum(len(line.get("refused", ())) for line in rounds),
-            **_channel_totals(rounds),
-            **_sum_totals(rounds),
+            **_security_totals(rounds),
             **jobs_used(parts.experiment, folder.path),
             "local_steps": sum(line.get("steps", 0) for line in rounds),
             "classes": len(data.label_names),
@@ -70,6 +69,13 @@ def finish(parts: Parts, folder: RunFolder, state: State) -> None:
             **_exactness(rounds, state),
         },
     )
+
+
+def _security_totals(rounds: list[dict[str, Any]]) -> dict[str, Any]:
+    """Returns what channel and sum protocol spent; keys and waiting of both together."""
+    channel, total = _channel_totals(rounds), _sum_totals(rounds)
+    both = {name: channel[name] + total[name] for name in channel.keys() & total.keys()}
+    return {**channel, **total, **both}
 
 
 def _channel_totals(rounds: list[dict[str, Any]]) -> dict[str, float]:
@@ -94,9 +100,11 @@ def _sum_totals(rounds: list[dict[str, Any]]) -> dict[str, Any]:
         "sum_clipped": sum(entry.get("clipped", 0) for entry in found),
         "sum_upload_bytes": sum(sum(entry["bytes_up"].values()) for entry in found),
         "sum_download_bytes": sum(sum(entry["bytes_down"].values()) for entry in found),
-        "key_bits_used": sum(entry["key_bits"] for entry in found),
-        "key_wait_seconds": sum(entry.get("key_wait_seconds", 0.0) for entry in found),
+        "sum_key_bits": sum(entry["key_bits"] for entry in found),
+        "sum_key_wait_seconds": sum(entry.get("key_wait_seconds", 0.0) for entry in found),
     }
+    result["key_bits_used"] = result["sum_key_bits"]
+    result["key_wait_seconds"] = result["sum_key_wait_seconds"]
     for name in ("shots", "states"):
         if any(name in entry for entry in found):
             result[f"sum_{name}"] = sum(entry.get(name, 0) for entry in found)

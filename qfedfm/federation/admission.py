@@ -142,7 +142,7 @@ def _vector(tensors: Mapping[str, Tensor], layout: Layout, group: str) -> Tensor
     """Returns the vector of ``tensors`` if they are exactly what ``layout`` says."""
     import torch
 
-    dtype = torch.float64 if layout.dtype == "F64" else torch.float32
+    dtype = torch.float32 if layout.dtype == "F32" else torch.float64
     if isinstance(tensors, FlatTensors) and tensors.layout == layout:
         vector = tensors.vector
         if vector.dtype != dtype or vector.dim() != 1:

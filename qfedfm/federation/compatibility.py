@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from qfedfm.aggregation import AggregationConfig, FedAvg, HetLora, ModelSoup, RoLora
 from qfedfm.core.errors import RequestError
+from qfedfm.core.seed_update import MOST_MOVED
+from qfedfm.federation.algorithms.fedkseed import FedKSeed
 from qfedfm.federation.config import ClientConfig, FederationConfig
 from qfedfm.federation.stages import Stage
 from qfedfm.federation.stages.chain import feeds_back
@@ -96,6 +98,13 @@ def _seeded(client: ClientConfig, rule: AggregationConfig, stages: Sequence[Stag
         raise RequestError(f"{name} and packs them itself; leave stages out")
     if client.keep_optimizer_state or client.ranks is not None:
         raise RequestError(f"{name}; leave client.keep_optimizer_state and client.ranks out")
+    method = client.algorithm
+    if isinstance(method, FedKSeed) and method.pool > MOST_MOVED:
+        if client.steps is None or client.steps * method.directions > MOST_MOVED:
+            raise RequestError(
+                f"{name}, at most {MOST_MOVED} that moved in a round, so that no message is above 20 kB; "
+                f"with a pool of {method.pool} set client.steps to at most {MOST_MOVED // method.directions}"
+            )
 
 
 def _ranks(client: ClientConfig, rule: AggregationConfig, adapter: Adapter | None) -> None:

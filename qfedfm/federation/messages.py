@@ -57,7 +57,7 @@ class Broadcast:
 
         layout = layout or self.layout
         part = layout.view(part_of(self.model, self.layout, layout))
-        tensors = {f"model/{name}": tensor.contiguous() for name, tensor in part.items()}
+        tensors = {f"model/{name}": layout.told(tensor).contiguous() for name, tensor in part.items()}
         tensors |= {f"server/{name}": tensor.contiguous() for name, tensor in self.server.items()}
         changes = self.latest if in_step else self.frozen
         tensors |= {f"frozen/{name}": tensor.contiguous() for name, tensor in changes.items()}

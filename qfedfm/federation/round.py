@@ -99,6 +99,7 @@ def run_round(
         combined, algorithm = method.move(combined, whole, dict(state.algorithm), len(engine.sizes))
         norm = float(combined.delta.norm())
         model, server = federation.server_optimizer.step(dict(state.server), state.model, combined.delta)
+        model = method.settle(model)
         if combined.frozen:
             latest = accumulate({}, combined.frozen)
             frozen = accumulate(state.frozen, combined.frozen)

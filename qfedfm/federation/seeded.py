@@ -1,7 +1,7 @@
 """Local training by losses alone along the directions of a pool, one client or many at once.
 
-Shapes: K = clients trained together, A = clients still active, S = directions, d = numbers of
-the model, B = batch.
+Shapes: K = clients trained together, A = clients still active, S = directions of the pool, D = directions of
+a step, P = points at which a step measures, d = numbers of the model, B = batch, C = classes.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from qfedfm.models.seeded import SeededModel
 
+MOST_AT_ONCE, USUAL_WIDTH = 1 << 21, 384
+"""Numbers of weights, or of samples' features of usual width, that one call holds."""
+
 
 def train_seeded(
     model: SeededModel,
@@ -37,7 +40,8 @@ def train_seeded(
 ) -> Trained:
     """Trains K clients from the same coefficients; K is 1 with shots, and without a client axis.
 
-    Every step of a client is two forward passes over its batch. Its draws depend on its own streams only.
+    A step of a client is P forward passes over its batch: 2 D, or D + 1 from one side. Its draws depend on
+    its own streams only.
 
     Args:
         model: What is trained.
@@ -59,8 +63,9 @@ def train_seeded(
     steps = [len(batches[k]) for k in order]
     index_KSB, mask_KSB = pack_batches([batches[k] for k in order])
     index, mask = torch.from_numpy(index_KSB).to(device), torch.from_numpy(mask_KSB).to(device)
-    seeds = [streams[k]("seeds").integers(model.pool.count, size=len(batches[k])) for k in order]
+    seeds = [_draw(streams[k]("seeds"), model.pool.count, method.directions, len(batches[k])) for k in order]
     rate, size = config.optimizer.lr * rate_scale, method.perturbation
+    shifts = _shifts(method)
     prior = None
     if config.logit_adjustment:
         classes = model.logits_at(model.expand(start).float().unsqueeze(0), index[:1, 0, :1]).shape[-1]
@@ -72,24 +77,24 @@ def train_seeded(
     with torch.no_grad(), model.sampling(method.shots, generator):
         for step in range(steps[0]):
             active = sum(1 for count in steps if count > step)
-            numbers = [int(own[step]) for own in seeds[:active]]
-            z = model.directions(numbers)
+            numbers = np.stack([own[step] for own in seeds[:active]])
+            z = model.directions(numbers.reshape(-1).tolist()).view(active, method.directions, -1)
             width = index.shape[2] if model.client_axis else int(mask[0, step].sum())
             chosen, part = index[:active, step, :width], mask[:active, step, :width].double()
             target = labels[chosen]
-            here, away = w_Kd[:active].float(), size * z
-            both = torch.cat([here + away, here - away])
-            logits = model.logits_at(both, torch.cat([chosen, chosen])).double()
-            scored = logits if prior is None else logits + torch.cat([prior[:active]] * 2).unsqueeze(1)
-            losses = measure(scored.flatten(0, 1), torch.cat([target, target]).flatten())
-            totals = (losses.view(2, active, width) * part).sum(2)
-            plus, minus = totals / part.sum(1)
-            move = -rate * (plus - minus) / (2 * size)
-            w_Kd[:active] += move.unsqueeze(1) * z
-            change[torch.arange(active), torch.tensor(numbers)] += move.cpu()
-            sums[0, :active] += totals.mean(0).cpu()
-            right = (logits.argmax(-1).view(2, active, width) == target) * part
-            sums[1, :active] += right.sum(2).mean(0).cpu()
+            logits = _logits(model, w_Kd[:active].float(), size * z, shifts, chosen)
+            scored = logits if prior is None else logits + prior[:active, None, None]
+            right = target.unsqueeze(1).expand(logits.shape[:-1])
+            losses = measure(scored.flatten(0, 2), right.flatten()).view(right.shape)
+            totals = (losses * part.unsqueeze(1)).sum(2)
+            slopes = _slopes(totals / part.sum(1, keepdim=True), method)
+            move = -rate * slopes
+            w_Kd[:active] += torch.einsum("ad,adn->an", move, z.double())
+            change[torch.arange(active).unsqueeze(1), torch.from_numpy(numbers)] += move.cpu()
+            told = slice(0, 1) if method.sides == "one" else slice(None)  # L(w), or the mean about it
+            sums[0, :active] += totals[:, told].mean(1).cpu()
+            hits = (logits.argmax(-1) == right) * part.unsqueeze(1)
+            sums[1, :active] += hits.sum(2)[:, told].mean(1).cpu()
     back = [order.index(k) for k in range(len(order))]
     seen = [float(sum(len(batch) for batch in own)) for own in batches]
     return Trained(
@@ -99,10 +104,56 @@ def train_seeded(
             Metrics.of(
                 loss=(float(sums[0, back[k]]), seen[k]),
                 accuracy=(float(sums[1, back[k]]), seen[k]),
-                forward_passes=(2.0 * len(batches[k]), 1.0),
+                forward_passes=(float(method.passes * len(batches[k])), 1.0),
             )
             for k in range(len(order))
         ],
         optimizer=[{} for _ in order],
         local={},
     )
+
+
+def _draw(rng: np.random.Generator, pool: int, directions: int, steps: int) -> np.ndarray:
+    """Returns the numbers of each step's directions, all different within a step, (steps, D)."""
+    if directions == 1:
+        return rng.integers(pool, size=(steps, 1))
+    return np.stack([rng.choice(pool, directions, replace=False) for _ in range(steps)])
+
+
+def _shifts(method: FedKSeed) -> list[tuple[int, int]]:
+    """Returns for each of the P points its direction and how many ε along it; (0, 0) are the weights."""
+    along = [(j, 1) for j in range(method.directions)]
+    return [(0, 0), *along] if method.sides == "one" else [*along, *((j, -1) for j, _ in along)]
+
+
+def _slopes(losses: Tensor, method: FedKSeed) -> Tensor:
+    """Returns the slope along each direction, (A, D), from the losses at the points, (A, P)."""
+    if method.sides == "one":
+        return (losses[:, 1:] - losses[:, :1]) / method.perturbation
+    plus, minus = losses.chunk(2, dim=1)
+    return (plus - minus) / (2 * method.perturbation)
+
+
+def _logits(
+    model: SeededModel, w: Tensor, away: Tensor, shifts: Sequence[tuple[int, int]], chosen: Tensor
+) -> Tensor:
+    """Returns logits at all points, (A, P, B, C) float64.
+
+    Args:
+        model: What is trained.
+        w: The weights, (A, d) float32.
+        away: ε times the directions, (A, D, d).
+        shifts: The points.
+        chosen: The samples, (A, B).
+    """
+    import torch
+
+    most = max(1, MOST_AT_ONCE // (len(w) * max(w.shape[1], chosen.shape[1] * USUAL_WIDTH)))
+    parts = []
+    for first in range(0, len(shifts), most):
+        some = shifts[first : first + most]
+        points = torch.stack([w + sign * away[:, j] for j, sign in some], dim=1)
+        index = chosen.unsqueeze(1).expand(-1, len(some), -1)
+        found = model.logits_at(points.flatten(0, 1), index.flatten(0, 1)).double()
+        parts.append(found.view(len(w), len(some), *found.shape[1:]))
+    return torch.cat(parts, dim=1)

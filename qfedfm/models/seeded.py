@@ -32,11 +32,12 @@ class SeededModel:
     Args:
         inner: The model whose numbers these are.
         pool: The directions.
+        unit: What coefficients are multiples of.
     """
 
-    def __init__(self, inner: FrozenModel | AdaptedModel, pool: SeedPool) -> None:
+    def __init__(self, inner: FrozenModel | AdaptedModel, pool: SeedPool, unit: float) -> None:
         self.inner, self.pool = inner, pool
-        self.layout = seed_layout(pool.count)
+        self.layout = seed_layout(pool.count, unit)
         self.client_axis = inner.client_axis
         self.precision, self.device, self.backbone_hash = inner.precision, inner.device, inner.backbone_hash
         self._start = inner.initial().cpu().numpy()
@@ -75,12 +76,13 @@ class SeededModel:
         """Returns the numbers of the model inside, (d,) float64, from coefficients (S,)."""
         a = coefficients.detach().cpu().double().numpy()
         if self._last is None or self._last[0] != a.tobytes():
-            exact = torch.from_numpy(self.pool.rebuild(self._start, a)).to(self.device)
+            counts = np.rint(a / self.layout.unit).astype(np.int64)
+            exact = torch.from_numpy(self.pool.rebuild(self._start, counts, self.layout.unit)).to(self.device)
             self._last = a.tobytes(), exact
         return self._last[1].clone()
 
     def directions(self, numbers: Sequence[int]) -> Tensor:
-        """Returns directions of the pool, ±1, (K, d) float32."""
+        """Returns directions of the pool, ±1, (len(numbers), d) float32."""
         return torch.from_numpy(self.pool.directions(numbers, self.size)).to(self.device).float()
 
     def leaves(self, vectors: Tensor) -> dict[str, Tensor]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 
 from qfedfm.core.compiled import compiled
-from qfedfm.quantum import kernel_views, lanes
+from qfedfm.quantum import angle_lanes, kernel_views, lanes
 from qfedfm.quantum.kernel_forward import cosine_place, pauli, pauli_phase, runs_place, spread_rotation
 from qfedfm.quantum.kernel_tables import (
     AMPLITUDES,
@@ -31,24 +31,24 @@ from qfedfm.quantum.kernel_tables import (
 @compiled
 def _back_through_parts(t, first, last, wc, ws, scratch, g, rows, grad):
     """Carries ``g`` back through the rotations fused into a gate, collecting their derivatives."""
-    width = lanes.lanes_of(scratch)
+    width = angle_lanes.lanes_of(scratch)
     for part in range(last - 1, first - 1, -1):
         index = t.parts[part, 1]
         if t.parts[part, 0] == WEIGHT_RUN:
-            lanes.add_sums(grad, 3 * index, scratch, g, 3)
+            angle_lanes.add_sums(grad, 3 * index, scratch, g, 3)
             if part == first:
                 return
-            lanes.unturn(scratch, g, wc, runs_place(t, width) + 13 * index + 4)
+            angle_lanes.unturn(scratch, g, wc, runs_place(t, width) + 13 * index + 4)
         else:
             axis, row = t.sample_axis[index], t.sample_row[index]
-            lanes.add_row(scratch, rows + row * width, scratch, g + axis * width)
-            lanes.unspin(scratch, g, (axis + 1) % 3, (axis + 2) % 3, ws, 2 * width * row)
+            angle_lanes.add_row(scratch, rows + row * width, scratch, g + axis * width)
+            angle_lanes.unspin(scratch, g, (axis + 1) % 3, (axis + 2) % 3, ws, 2 * width * row)
 
 
 @compiled
 def _back_through_product(t, wc, ws, psi, off, lam, loff, scratch, acc, rows, grad):
     """Derivatives of the initial product state; the state's own place is free for its levels."""
-    width = lanes.lanes_of(psi)
+    width = angle_lanes.lanes_of(psi)
     base = 2 * width * t.sample_rows
     row = 2 * width
     for lane in range(width):
@@ -75,7 +75,7 @@ def _back_through_product(t, wc, ws, psi, off, lam, loff, scratch, acc, rows, gr
 @compiled
 def backward_task(t, x, w, k, begin, wc, ws, psi, off, scratch, upstream, gx, grad):
     """Adds a tile's derivatives: to ``gx`` by input, to ``grad`` by run, weight row and weight."""
-    width = lanes.lanes_of(psi)
+    width = angle_lanes.lanes_of(psi)
     size = 1 << t.qubits
     state = 2 * width * size
     count = min(width, x.shape[1] - begin)
@@ -110,9 +110,9 @@ def backward_task(t, x, w, k, begin, wc, ws, psi, off, scratch, upstream, gx, gr
         kind = t.ops[op, 0]
         if kind == WEIGHT_GATE:
             run = t.ops[op, 2]
-            lanes.spread(scratch, matrix, wc, runs_place(t, width) + 13 * run, 4)
+            angle_lanes.spread(scratch, matrix, wc, runs_place(t, width) + 13 * run, 4)
             lanes.gate_back(here, hoff, lam, lhere, size, t.ops[op, 1], scratch, matrix, scratch, acc)
-            lanes.add_sums(grad, 3 * run, scratch, acc, 3)
+            angle_lanes.add_sums(grad, 3 * run, scratch, acc, 3)
         elif kind == LANE_GATE:
             place = base + 4 * width * t.ops[op, 4]
             lanes.gate_back(here, hoff, lam, lhere, size, t.ops[op, 1], ws, place, scratch, acc)
@@ -138,9 +138,9 @@ def backward_task(t, x, w, k, begin, wc, ws, psi, off, scratch, upstream, gx, gr
                     lam, lhere, i, here, hoff, i ^ px, imag, -real, scratch, acc, scratch, acc + width
                 )  # fmt: skip
             if by_sample:
-                lanes.add_row(scratch, rows + row * width, scratch, acc)
+                angle_lanes.add_row(scratch, rows + row * width, scratch, acc)
             else:
-                lanes.add_sums(grad, 3 * runs + row, scratch, acc, 1)
+                angle_lanes.add_sums(grad, 3 * runs + row, scratch, acc, 1)
             pauli(here, hoff, size, px, pz, ys, scratch, matrix, -1)
             pauli(lam, lhere, size, px, pz, ys, scratch, matrix, -1)
     if t.preparation == PRODUCT:
@@ -177,7 +177,7 @@ def backward_task(t, x, w, k, begin, wc, ws, psi, off, scratch, upstream, gx, gr
 @compiled
 def _back_to_amplitudes(t, x, k, begin, psi, off, lam, loff, gx):
     """d<O>/dx = (2 Re lam - 2 <O> psi) / |x|, with psi real and <O> = Re <psi|lam>."""
-    width = lanes.lanes_of(psi)
+    width = angle_lanes.lanes_of(psi)
     size = 1 << t.qubits
     for lane in range(min(width, x.shape[1] - begin)):
         norm, value = x.dtype.type(0), x.dtype.type(0)
@@ -194,7 +194,7 @@ def _back_to_amplitudes(t, x, k, begin, psi, off, lam, loff, gx):
 @compiled
 def finish_client(t, w, k, wc, grads, gw):
     """Sums the tiles of a client in order and carries the sums on to its weights."""
-    width = lanes.lanes_of(wc)
+    width = angle_lanes.lanes_of(wc)
     runs = len(t.run_start) - 1
     total = grads[0]
     for tile in range(1, len(grads)):

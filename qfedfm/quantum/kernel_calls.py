@@ -13,7 +13,15 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from qfedfm.core.compiled import cached, compiled, digest
-from qfedfm.quantum import kernel_backward, kernel_forward, kernel_tables, kernel_views, lanes
+from qfedfm.quantum import (
+    angle_lanes,
+    kernel_backward,
+    kernel_forward,
+    kernel_tables,
+    kernel_views,
+    lanes,
+    vector_code,
+)
 from qfedfm.quantum.kernel_backward import backward_task, finish_client
 from qfedfm.quantum.kernel_forward import forward_task, prepare_client, runs_place
 from qfedfm.quantum.kernel_tables import unpack
@@ -35,7 +43,7 @@ class _Places(NamedTuple):
 
 @compiled
 def _places(t, x, kept):
-    width = lanes.lanes_of(kept)
+    width = angle_lanes.lanes_of(kept)
     tiles = -(-x.shape[1] // width)
     tasks = x.shape[0] * tiles
     runs = len(t.run_start) - 1
@@ -126,5 +134,5 @@ def _cached_calls(version: int) -> tuple[Callable[..., None], Callable[..., None
 #: ``gx`` and ``gw`` and uses the states in ``kept`` up. With :data:`WHOLE`, a range begins and ends at a
 #: client. :data:`CLIENTS` has to come first forward and last backward, :data:`TASKS` in between, in any
 #: order: sums are taken in the same order whatever the threads, so the bits are the same.
-_SOURCES = (kernel_backward, kernel_forward, kernel_tables, kernel_views, lanes)
+_SOURCES = (angle_lanes, kernel_backward, kernel_forward, kernel_tables, kernel_views, lanes, vector_code)
 forward, backward = _cached_calls(digest(*(module.__file__ for module in _SOURCES), __file__))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 
 from qfedfm.core.compiled import compiled
-from qfedfm.quantum import lanes
+from qfedfm.quantum import angle_lanes, lanes
 from qfedfm.quantum.kernel_tables import (
     AMPLITUDES,
     FIRST,
@@ -67,7 +67,7 @@ def runs_place(t, width):
 def prepare_client(t, w, k, wc):
     """Angles of the weight rows and the fused runs of client ``k``."""
     rows, first = t.weight_rows, t.sample_rows
-    width = lanes.lanes_of(wc)
+    width = angle_lanes.lanes_of(wc)
     behind = runs_place(t, width)
     for place in range(behind):
         wc[place] = 0
@@ -86,7 +86,7 @@ def prepare_client(t, w, k, wc):
             place = cosine_place(width, r)
             wc[place], wc[place + width] = math.cos(wc[place]), math.sin(wc[place])
     else:
-        lanes.sincos(wc, 0, behind // (2 * width))
+        angle_lanes.sincos(wc, 0, behind // (2 * width))
     runs = len(t.run_start) - 1
     for run in range(runs):
         q0, q1, q2, q3 = w.dtype.type(1), w.dtype.type(0), w.dtype.type(0), w.dtype.type(0)
@@ -120,7 +120,7 @@ def _times_rotation(axis, c, s, q0, q1, q2, q3):
 @compiled
 def _prepare_task(t, x, w, k, begin, wc, ws):
     """Angles of the sample rows of one tile, and the matrices that differ from lane to lane."""
-    width = lanes.lanes_of(ws)
+    width = angle_lanes.lanes_of(ws)
     count = min(width, x.shape[1] - begin)
     far = False
     for r in range(t.sample_rows):
@@ -150,7 +150,7 @@ def _prepare_task(t, x, w, k, begin, wc, ws):
             for lane in range(place, place + width):
                 ws[lane], ws[lane + width] = math.cos(ws[lane]), math.sin(ws[lane])
     else:
-        lanes.sincos(ws, 0, t.sample_rows)
+        angle_lanes.sincos(ws, 0, t.sample_rows)
     base = 2 * width * t.sample_rows
     for op in range(len(t.ops)):
         kind = t.ops[op, 0]
@@ -164,10 +164,10 @@ def _prepare_task(t, x, w, k, begin, wc, ws):
         for part in range(t.ops[op, 2], t.ops[op, 3]):
             index = t.parts[part, 1]
             if t.parts[part, 0] == WEIGHT_RUN:
-                lanes.turn(ws, place, wc, runs_place(t, width) + 13 * index)
+                angle_lanes.turn(ws, place, wc, runs_place(t, width) + 13 * index)
             else:
                 axis, row = t.sample_axis[index], t.sample_row[index]
-                lanes.spin(
+                angle_lanes.spin(
                     ws, place, axis + 1, (axis + 1) % 3 + 1, (axis + 2) % 3 + 1, ws, 2 * width * row
                 )  # fmt: skip
 
@@ -175,13 +175,13 @@ def _prepare_task(t, x, w, k, begin, wc, ws):
 @compiled
 def spread_rotation(t, by_sample, row, wc, ws, matrix, moff):
     """Copies cosine and sine of a Pauli rotation's half angle into two rows of lanes."""
-    width = lanes.lanes_of(matrix)
+    width = angle_lanes.lanes_of(matrix)
     if by_sample:
         for place in range(2 * width):
             matrix[moff + place] = ws[2 * width * row + place]
     else:
-        lanes.spread(matrix, moff, wc, cosine_place(width, row), 1)
-        lanes.spread(matrix, moff + width, wc, cosine_place(width, row) + width, 1)
+        angle_lanes.spread(matrix, moff, wc, cosine_place(width, row), 1)
+        angle_lanes.spread(matrix, moff + width, wc, cosine_place(width, row) + width, 1)
 
 
 @compiled
@@ -204,7 +204,7 @@ def pauli(psi, off, size, x, z, ys, matrix, moff, direction):
 @compiled
 def _product_state(t, ws, psi, off, levels, loff):
     """Builds the product state in ``psi``; level k (qubits before k) stands in ``levels`` at 2**k - 1."""
-    width = lanes.lanes_of(psi)
+    width = angle_lanes.lanes_of(psi)
     base = 2 * width * t.sample_rows
     row = 2 * width
     for lane in range(width):
@@ -222,7 +222,7 @@ def _product_state(t, ws, psi, off, levels, loff):
 
 @compiled
 def _amplitude_state(t, x, k, begin, psi, off):
-    width = lanes.lanes_of(psi)
+    width = angle_lanes.lanes_of(psi)
     size = 1 << t.qubits
     for place in range(off, off + 2 * width * size):
         psi[place] = 0
@@ -238,7 +238,7 @@ def _amplitude_state(t, x, k, begin, psi, off):
 @compiled
 def forward_task(t, x, w, k, begin, wc, ws, psi, off, scratch, out):
     """Runs one tile of samples of client ``k``: the state ends in ``psi``, the values in ``out``."""
-    width = lanes.lanes_of(psi)
+    width = angle_lanes.lanes_of(psi)
     size = 1 << t.qubits
     state = 2 * width * size
     matrix = 3 * state
@@ -258,7 +258,7 @@ def forward_task(t, x, w, k, begin, wc, ws, psi, off, scratch, out):
     for op in range(len(t.ops)):
         kind = t.ops[op, 0]
         if kind == WEIGHT_GATE:
-            lanes.spread(scratch, matrix, wc, runs_place(t, width) + 13 * t.ops[op, 2], 4)
+            angle_lanes.spread(scratch, matrix, wc, runs_place(t, width) + 13 * t.ops[op, 2], 4)
             lanes.gate(here, hoff, size, t.ops[op, 1], scratch, matrix)
         elif kind == LANE_GATE:
             lanes.gate(here, hoff, size, t.ops[op, 1], ws, base + 4 * width * t.ops[op, 4])

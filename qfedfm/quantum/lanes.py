@@ -14,153 +14,11 @@ place with four rows of lanes: the quaternion ``(w, x, y, z)`` of a gate ``w - i
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-from llvmlite import ir
-from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
-_I64 = ir.IntType(64)
-
-
-def lane_count(dtype: types.Type) -> int:
-    """Returns how many samples stand side by side: 64 bytes of them."""
-    return 16 if dtype == types.float32 else 8
-
-
-class _Emitter:
-    """Emits vector instructions for one element type."""
-
-    def __init__(self, context: Any, builder: Any, dtype: types.Type) -> None:
-        self.context, self.builder = context, builder
-        self.lanes = lane_count(dtype)
-        self.element = ir.FloatType() if dtype == types.float32 else ir.DoubleType()
-        self.vector = ir.VectorType(self.element, self.lanes)
-        self.alignment = 4 if dtype == types.float32 else 8
-        name = f"llvm.fmuladd.v{self.lanes}f{8 * self.alignment}"
-        kind = ir.FunctionType(self.vector, [self.vector] * 3)
-        self._fma = cgutils.get_or_insert_function(builder.module, kind, name)
-
-    def data(self, array_type: Any, value: Any) -> Any:
-        return self.context.make_array(array_type)(self.context, self.builder, value).data
-
-    def i64(self, value: int) -> Any:
-        return ir.Constant(_I64, value)
-
-    def place(self, data: Any, offset: Any, row: Any = 0) -> Any:
-        """Pointer to a row of lanes: ``offset`` numbers, then ``row`` rows further."""
-        if not isinstance(row, int):
-            offset = self.builder.add(offset, self.builder.mul(row, self.i64(self.lanes)))
-        elif row:
-            offset = self.builder.add(offset, self.i64(row * self.lanes))
-        pointer = self.builder.gep(data, [offset])
-        return self.builder.bitcast(pointer, self.vector.as_pointer())
-
-    def load(self, data: Any, offset: Any, row: Any = 0) -> Any:
-        return self.builder.load(self.place(data, offset, row), align=self.alignment)
-
-    def store(self, value: Any, data: Any, offset: Any, row: Any = 0) -> None:
-        self.builder.store(value, self.place(data, offset, row), align=self.alignment)
-
-    def amplitude(self, data: Any, offset: Any, index: Any) -> tuple[Any, Any]:
-        """Real and imaginary lanes of amplitude ``index``."""
-        row = self.builder.shl(index, self.i64(1))
-        return self.load(data, offset, row), self.load(data, offset, self.builder.add(row, self.i64(1)))
-
-    def put(self, value: tuple[Any, Any], data: Any, offset: Any, index: Any) -> None:
-        row = self.builder.shl(index, self.i64(1))
-        self.store(value[0], data, offset, row)
-        self.store(value[1], data, offset, self.builder.add(row, self.i64(1)))
-
-    def spread(self, scalar: Any) -> Any:
-        """The same number in every lane."""
-        one = self.builder.insert_element(
-            ir.Constant(self.vector, ir.Undefined), scalar, ir.Constant(ir.IntType(32), 0)
-        )
-        mask = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), [0] * self.lanes)
-        return self.builder.shuffle_vector(one, ir.Constant(self.vector, ir.Undefined), mask)
-
-    def scalar(self, data: Any, index: Any) -> Any:
-        return self.builder.load(self.builder.gep(data, [index]))
-
-    def zero(self) -> Any:
-        return ir.Constant(self.vector, [0.0] * self.lanes)
-
-    def variable(self, value: Any) -> Any:
-        pointer = cgutils.alloca_once(self.builder, self.vector)
-        self.builder.store(value, pointer)
-        return pointer
-
-    def neg(self, a: Any) -> Any:
-        return self.builder.fneg(a)
-
-    def dot(self, *pairs: tuple[Any, Any]) -> Any:
-        """The sum of products."""
-        total = self.builder.fmul(*pairs[0])
-        for a, b in pairs[1:]:
-            total = self.builder.call(self._fma, [a, b, total])
-        return total
-
-    def fma(self, a: Any, b: Any, c: Any) -> Any:
-        return self.builder.call(self._fma, [a, b, c])
-
-    def gather(self, pointer: Any, *pairs: tuple[Any, Any]) -> None:
-        """Adds products to a variable."""
-        total = self.builder.load(pointer)
-        for a, b in pairs:
-            total = self.fma(a, b, total)
-        self.builder.store(total, pointer)
-
-    def loop(self, count: Any, body: Callable[[Any], None]) -> None:
-        with cgutils.for_range(self.builder, count, intp=_I64) as loop:
-            body(loop.index)
-
-    def pairs(self, size: Any, stride: Any, body: Callable[[Any, Any], None]) -> None:
-        """Calls ``body(i, i + stride)`` for every ``i`` with the bit ``stride`` unset."""
-        b = self.builder
-        step = b.shl(stride, self.i64(1))
-        with (
-            cgutils.for_range_slice(b, self.i64(0), size, step, _I64) as (high, _),
-            cgutils.for_range(b, stride, intp=_I64) as low,
-        ):
-            first = b.add(high, low.index)
-            body(first, b.add(first, stride))
-
-    def quaternion(self, data: Any, offset: Any) -> list[Any]:
-        return [self.load(data, offset, row) for row in range(4)]
-
-    def rotate(self, q: list[Any], s0: tuple[Any, Any], s1: tuple[Any, Any], inverse: bool) -> Any:
-        """The gate, or its inverse, on one pair of amplitudes."""
-        w, x, y, z = q
-        nx, ny, nz = self.neg(x), self.neg(y), self.neg(z)
-        if inverse:
-            x, y, z, nx, ny, nz = nx, ny, nz, x, y, z
-        (ar, ai), (br, bi) = s0, s1
-        return (
-            (self.dot((w, ar), (z, ai), (ny, br), (x, bi)), self.dot((w, ai), (nz, ar), (ny, bi), (nx, br))),
-            (self.dot((y, ar), (x, ai), (w, br), (nz, bi)), self.dot((y, ai), (nx, ar), (w, bi), (z, br))),
-        )
-
-
-def _emit(body: Callable[..., None]) -> Callable[..., Any]:
-    """Makes a code generator out of ``body(emitter, *arguments)`` with data pointers for arrays."""
-
-    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        emitter = _Emitter(context, builder, signature.args[0].dtype)
-        ready = [
-            emitter.data(kind, value) if isinstance(kind, types.Array) else value
-            for kind, value in zip(signature.args, arguments, strict=True)
-        ]
-        body(emitter, *ready)
-        return context.get_dummy_value()
-
-    return codegen
-
-
-def _signature(*arguments: Any) -> Any:
-    return types.void(*(a if isinstance(a, types.Array) else types.int64 for a in arguments))
+from qfedfm.quantum.vector_code import I64, Emitter, emit, signature
 
 
 @intrinsic
@@ -177,7 +35,7 @@ def gate(typingctx, psi, off, size, stride, q, qoff):
 
         e.pairs(size, stride, pair)
 
-    return _signature(psi, off, size, stride, q, qoff), _emit(body)
+    return signature(psi, off, size, stride, q, qoff), emit(body)
 
 
 @intrinsic
@@ -204,7 +62,7 @@ def gate_back(typingctx, psi, off, lam, loff, size, stride, q, qoff, acc, aoff):
         for row, total in enumerate(sums):
             e.store(e.builder.load(total), acc, aoff, row)
 
-    return _signature(psi, off, lam, loff, size, stride, q, qoff, acc, aoff), _emit(body)
+    return signature(psi, off, lam, loff, size, stride, q, qoff, acc, aoff), emit(body)
 
 
 @intrinsic
@@ -224,7 +82,7 @@ def double(typingctx, src, soff, count, q, qoff, dst, doff):
 
         e.loop(count, one)
 
-    return _signature(src, soff, count, q, qoff, dst, doff), _emit(body)
+    return signature(src, soff, count, q, qoff, dst, doff), emit(body)
 
 
 @intrinsic
@@ -253,7 +111,7 @@ def contract(typingctx, lam, loff, src, soff, count, q, qoff, acc, aoff):
         for row, total in enumerate(sums):
             e.store(e.builder.load(total), acc, aoff, row)
 
-    return _signature(lam, loff, src, soff, count, q, qoff, acc, aoff), _emit(body)
+    return signature(lam, loff, src, soff, count, q, qoff, acc, aoff), emit(body)
 
 
 @intrinsic
@@ -262,12 +120,12 @@ def permute(typingctx, src, soff, dst, doff, size, table, toff):
 
     def body(e, src, soff, dst, doff, size, table, toff):
         def one(i):
-            index = e.builder.zext(e.scalar(table, e.builder.add(toff, i)), _I64)
+            index = e.builder.zext(e.scalar(table, e.builder.add(toff, i)), I64)
             e.put(e.amplitude(src, soff, index), dst, doff, i)
 
         e.loop(size, one)
 
-    return _signature(src, soff, dst, doff, size, table, toff), _emit(body)
+    return signature(src, soff, dst, doff, size, table, toff), emit(body)
 
 
 @intrinsic
@@ -276,12 +134,12 @@ def unpermute(typingctx, src, soff, dst, doff, size, table, toff):
 
     def body(e, src, soff, dst, doff, size, table, toff):
         def one(i):
-            index = e.builder.zext(e.scalar(table, e.builder.add(toff, i)), _I64)
+            index = e.builder.zext(e.scalar(table, e.builder.add(toff, i)), I64)
             e.put(e.amplitude(src, soff, i), dst, doff, index)
 
         e.loop(size, one)
 
-    return _signature(src, soff, dst, doff, size, table, toff), _emit(body)
+    return signature(src, soff, dst, doff, size, table, toff), emit(body)
 
 
 @intrinsic
@@ -296,7 +154,7 @@ def scale(typingctx, psi, off, size, factors, foff):
 
         e.loop(size, one)
 
-    return _signature(psi, off, size, factors, foff), _emit(body)
+    return signature(psi, off, size, factors, foff), emit(body)
 
 
 @intrinsic
@@ -317,7 +175,7 @@ def measure(typingctx, psi, off, size, diagonals, count, out, ooff):
 
         e.loop(size, one)
 
-    return _signature(psi, off, size, diagonals, count, out, ooff), _emit(body)
+    return signature(psi, off, size, diagonals, count, out, ooff), emit(body)
 
 
 @intrinsic
@@ -342,10 +200,10 @@ def measure_back(typingctx, psi, off, size, diagonals, count, grad, goff, lam, l
 
         e.loop(size, one)
 
-    return _signature(psi, off, size, diagonals, count, grad, goff, lam, loff), _emit(body)
+    return signature(psi, off, size, diagonals, count, grad, goff, lam, loff), emit(body)
 
 
-def _complex_scalar(e: _Emitter, real: Any, imag: Any) -> list[Any]:
+def _complex_scalar(e: Emitter, real: Any, imag: Any) -> list[Any]:
     return [e.spread(e.builder.sitofp(part, e.element)) for part in (real, imag)]
 
 
@@ -361,7 +219,7 @@ def pair_rotation(typingctx, psi, off, i, j, cs, coff, er, ei):
         e.put((e.dot((c, ar), (real, br), (ni, bi)), e.dot((c, ai), (real, bi), (imag, br))), psi, off, i)
         e.put((e.dot((c, br), (nr, ar), (ni, ai)), e.dot((c, bi), (nr, ai), (imag, ar))), psi, off, j)
 
-    return _signature(psi, off, i, j, cs, coff, er, ei), _emit(body)
+    return signature(psi, off, i, j, cs, coff, er, ei), emit(body)
 
 
 @intrinsic
@@ -374,7 +232,7 @@ def phase(typingctx, psi, off, i, cs, coff, sign):
         r, m = e.amplitude(psi, off, i)
         e.put((e.dot((c, r), (s, m)), e.dot((c, m), (e.neg(s), r))), psi, off, i)
 
-    return _signature(psi, off, i, cs, coff, sign), _emit(body)
+    return signature(psi, off, i, cs, coff, sign), emit(body)
 
 
 @intrinsic
@@ -389,7 +247,7 @@ def overlap(typingctx, lam, loff, i, psi, off, j, er, ei, out, ooff, factor, fof
         weight = e.spread(e.scalar(factor, foff))
         e.store(e.fma(value, weight, e.load(out, ooff)), out, ooff)
 
-    return _signature(lam, loff, i, psi, off, j, er, ei, out, ooff, factor, foff), _emit(body)
+    return signature(lam, loff, i, psi, off, j, er, ei, out, ooff, factor, foff), emit(body)
 
 
 @intrinsic
@@ -404,191 +262,4 @@ def add_product(typingctx, lam, loff, i, psi, off, j, er, ei, grad, goff, factor
         li = e.fma(real, pi, e.fma(imag, pr, li))
         e.put((lr, li), lam, loff, i)
 
-    return _signature(lam, loff, i, psi, off, j, er, ei, grad, goff, factor, foff), _emit(body)
-
-
-# cos and sin on [-pi/4, pi/4]: S. Moshier's cephes (float32) and Sun's fdlibm (float64).
-_SINE = {
-    16: (-1.9515295891e-4, 8.3321608736e-3, -1.6666654611e-1),
-    8: (
-        1.58969099521155010221e-10, -2.50507602534068634195e-08, 2.75573137070700676789e-06,
-        -1.98412698298579493134e-04, 8.33333333332248946124e-03, -1.66666666666666324348e-01,
-    ),
-}  # fmt: skip
-_COSINE = {
-    16: (2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298827e-2),
-    8: (
-        -1.13596475577881948265e-11, 2.08757232129817482790e-09, -2.75573143513906633035e-07,
-        2.48015872894767294178e-05, -1.38888888888741095749e-03, 4.16666666666666019037e-02,
-    ),
-}  # fmt: skip
-# pi/2 in three pieces, short enough that their products with a count of quarter turns are exact.
-_QUARTER = {
-    16: (1.5703125, 4.837512969970703125e-4, 7.54978995489188216e-8),
-    8: (1.57079632673412561417, 6.07710050630396597660e-11, 2.02226624871116645580e-21),
-}
-
-
-@intrinsic
-def sincos(typingctx, rows, off, count):
-    """Replaces rows 2 k (angles, radians) by cosines and writes the sines to rows 2 k + 1."""
-
-    def body(e, rows, off, count):
-        b = e.builder
-        bits = ir.VectorType(ir.IntType(32 if e.lanes == 16 else 64), e.lanes)
-
-        def number(value):
-            return ir.Constant(e.vector, [value] * e.lanes)
-
-        def whole(value):
-            return ir.Constant(bits, [value] * e.lanes)
-
-        def polynomial(factors, z):
-            total = number(factors[0])
-            for factor in factors[1:]:
-                total = e.fma(total, z, number(factor))
-            return total
-
-        name = f"llvm.rint.v{e.lanes}f{8 * e.alignment}"
-        rint = cgutils.get_or_insert_function(b.module, ir.FunctionType(e.vector, [e.vector]), name)
-
-        def one(k):
-            row = b.shl(k, e.i64(1))
-            angle = e.load(rows, off, row)
-            turns = b.call(rint, [b.fmul(angle, number(0.63661977236758134308))])
-            r = angle
-            for piece in _QUARTER[e.lanes]:
-                r = e.fma(e.neg(turns), number(piece), r)
-            z = b.fmul(r, r)
-            sine = e.fma(b.fmul(polynomial(_SINE[e.lanes], z), z), r, r)
-            cosine = e.fma(polynomial(_COSINE[e.lanes], z), b.fmul(z, z), e.fma(number(-0.5), z, number(1.0)))
-            quadrant = b.fptosi(turns, bits)
-            odd = b.icmp_signed("!=", b.and_(quadrant, whole(1)), whole(0))
-            swapped = b.select(odd, cosine, sine), b.select(odd, sine, cosine)
-            low = b.icmp_signed("!=", b.and_(quadrant, whole(2)), whole(0))
-            high = b.icmp_signed("!=", b.and_(b.add(quadrant, whole(1)), whole(2)), whole(0))
-            e.store(b.select(high, e.neg(swapped[1]), swapped[1]), rows, off, row)
-            e.store(b.select(low, e.neg(swapped[0]), swapped[0]), rows, off, b.add(row, e.i64(1)))
-
-        e.loop(count, one)
-
-    return _signature(rows, off, count), _emit(body)
-
-
-@intrinsic
-def spin(typingctx, q, qoff, a, b, c, cs, coff):
-    """``q`` becomes "q, then a rotation about axis a" with (a, b, c) cyclic in 1, 2, 3; half angles."""
-
-    def body(e, q, qoff, a, b, c, cs, coff):
-        cos, sin = e.load(cs, coff, 0), e.load(cs, coff, 1)
-        q0, qa, qb, qc = (e.load(q, qoff, row) for row in (e.i64(0), a, b, c))
-        minus = e.neg(sin)
-        e.store(e.dot((cos, q0), (minus, qa)), q, qoff, e.i64(0))
-        e.store(e.dot((cos, qa), (sin, q0)), q, qoff, a)
-        e.store(e.dot((cos, qb), (minus, qc)), q, qoff, b)
-        e.store(e.dot((cos, qc), (sin, qb)), q, qoff, c)
-
-    return _signature(q, qoff, a, b, c, cs, coff), _emit(body)
-
-
-@intrinsic
-def turn(typingctx, q, qoff, p, poff):
-    """``q`` becomes "q, then p", where ``p`` is one quaternion for all lanes."""
-
-    def body(e, q, qoff, p, poff):
-        q0, q1, q2, q3 = e.quaternion(q, qoff)
-        p0, p1, p2, p3 = (e.spread(e.scalar(p, e.builder.add(poff, e.i64(k)))) for k in range(4))
-        n1, n2, n3 = e.neg(p1), e.neg(p2), e.neg(p3)
-        e.store(e.dot((p0, q0), (n1, q1), (n2, q2), (n3, q3)), q, qoff, 0)
-        e.store(e.dot((p0, q1), (p1, q0), (p2, q3), (n3, q2)), q, qoff, 1)
-        e.store(e.dot((p0, q2), (n1, q3), (p2, q0), (p3, q1)), q, qoff, 2)
-        e.store(e.dot((p0, q3), (p1, q2), (n2, q1), (p3, q0)), q, qoff, 3)
-
-    return _signature(q, qoff, p, poff), _emit(body)
-
-
-@intrinsic
-def unspin(typingctx, g, goff, one, two, cs, coff):
-    """Turns rows ``one`` and ``two`` of a vector back by the full angle (``cs`` holds the half)."""
-
-    def body(e, g, goff, one, two, cs, coff):
-        c, s = e.load(cs, coff, 0), e.load(cs, coff, 1)
-        cos = e.dot((c, c), (e.neg(s), s))
-        sin = e.builder.fmul(e.builder.fadd(c, c), s)
-        a, b = e.load(g, goff, one), e.load(g, goff, two)
-        e.store(e.dot((cos, a), (sin, b)), g, goff, one)
-        e.store(e.dot((cos, b), (e.neg(sin), a)), g, goff, two)
-
-    return _signature(g, goff, one, two, cs, coff), _emit(body)
-
-
-@intrinsic
-def unturn(typingctx, g, goff, m, moff):
-    """Multiplies a vector by the transpose of a 3x3 matrix that is the same for all lanes."""
-
-    def body(e, g, goff, m, moff):
-        old = [e.load(g, goff, row) for row in range(3)]
-        for column in range(3):
-            factors = [
-                e.spread(e.scalar(m, e.builder.add(moff, e.i64(3 * row + column)))) for row in range(3)
-            ]
-            e.store(e.dot(*zip(factors, old, strict=True)), g, goff, column)
-
-    return _signature(g, goff, m, moff), _emit(body)
-
-
-@intrinsic
-def spread(typingctx, dst, doff, src, soff, count):
-    """Writes ``count`` rows of lanes, each full of one number."""
-
-    def body(e, dst, doff, src, soff, count):
-        e.loop(count, lambda k: e.store(e.spread(e.scalar(src, e.builder.add(soff, k))), dst, doff, k))
-
-    return _signature(dst, doff, src, soff, count), _emit(body)
-
-
-@intrinsic
-def add_row(typingctx, dst, doff, src, soff):
-    """Adds one row of lanes to another."""
-
-    def body(e, dst, doff, src, soff):
-        e.store(e.builder.fadd(e.load(dst, doff), e.load(src, soff)), dst, doff)
-
-    return _signature(dst, doff, src, soff), _emit(body)
-
-
-@intrinsic
-def add_sums(typingctx, dst, doff, src, soff, count):
-    """Adds the sums over lanes of ``count`` rows to ``count`` numbers, always in the same order."""
-
-    def body(e, dst, doff, src, soff, count):
-        b = e.builder
-
-        def one(k):
-            row, width = e.load(src, soff, k), e.lanes
-            while width > 1:
-                width //= 2
-                mask = ir.VectorType(ir.IntType(32), width)
-                halves = [
-                    b.shuffle_vector(row, row, ir.Constant(mask, list(range(start, start + width))))
-                    for start in (0, width)
-                ]
-                row = b.fadd(*halves)
-            total = b.extract_element(row, ir.Constant(ir.IntType(32), 0))
-            place = b.gep(dst, [b.add(doff, k)])
-            b.store(b.fadd(b.load(place), total), place)
-
-        e.loop(count, one)
-
-    return _signature(dst, doff, src, soff, count), _emit(body)
-
-
-@intrinsic
-def lanes_of(typingctx, array):
-    """The number of lanes for an array's element type, a constant."""
-    count = lane_count(array.dtype)
-
-    def codegen(context, builder, signature, arguments):
-        return ir.Constant(_I64, count)
-
-    return types.int64(array), codegen
+    return signature(lam, loff, i, psi, off, j, er, ei, grad, goff, factor, foff), emit(body)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 
 from qfedfm.core.compiled import cached, compiled, digest
-from qfedfm.quantum import kernel_forward, kernel_views, lanes, wide_lanes
+from qfedfm.quantum import angle_lanes, kernel_forward, kernel_views, lanes, vector_code, wide_lanes
 from qfedfm.quantum.kernel_forward import _parity, pauli_phase
 
 #: Rows of lanes that are worked on with all gates of a step while they are in the cache.
@@ -30,7 +30,7 @@ def _cached_calls(version: int):
         """All gates of a step whose bits lie inside chunks, or all whose bits lie above them."""
         version  # noqa: B018  (numba finds what it compiled by the values a function closes over)
         psi, qs = kernel_views.borrowed(psi), kernel_views.borrowed(qs)
-        width = lanes.lanes_of(psi)
+        width = angle_lanes.lanes_of(psi)
         rows = len(psi) // (2 * width * chunk)
         if bits[0] < chunk * width:
             for c in range(begin * rows // parts, end * rows // parts):
@@ -57,7 +57,7 @@ def _cached_calls(version: int):
         version  # noqa: B018
         psi, lam = kernel_views.borrowed(psi), kernel_views.borrowed(lam)
         qs, acc = kernel_views.borrowed(qs), kernel_views.borrowed(acc)
-        width = lanes.lanes_of(psi)
+        width = angle_lanes.lanes_of(psi)
         rows = len(psi) // (2 * width * chunk)
         inside = bits[0] < chunk * width
         units = rows if inside else chunk // TILE
@@ -91,7 +91,7 @@ def _cached_calls(version: int):
     def permute(src, dst, begin, end, parts, low, high):
         """``dst[i] = src[low[i & m] ^ high[i >> s]]``."""
         version  # noqa: B018
-        width = lanes.lanes_of(src)
+        width = angle_lanes.lanes_of(src)
         for top in range(begin * len(high) // parts, end * len(high) // parts):
             first = top * len(low)
             for bottom in range(len(low)):
@@ -103,7 +103,7 @@ def _cached_calls(version: int):
     def exchange(psi, begin, end, parts, need, value, flip):
         """Exchanges ``i`` and ``i ^ flip`` where ``i & need == value``; negates ``i`` if ``flip`` is 0."""
         version  # noqa: B018
-        width = lanes.lanes_of(psi)
+        width = angle_lanes.lanes_of(psi)
         size = len(psi) // 2
         for i in range(begin * size // parts, end * size // parts):
             if i & need == value:
@@ -118,7 +118,7 @@ def _cached_calls(version: int):
     def rotate(psi, begin, end, parts, x, z, ys, c, s):
         """``psi = c psi - i s P psi`` for a Pauli string P."""
         version  # noqa: B018
-        width = lanes.lanes_of(psi)
+        width = angle_lanes.lanes_of(psi)
         size = len(psi) // 2
         high = x
         while high & (high - 1):
@@ -144,7 +144,7 @@ def _cached_calls(version: int):
     def overlap(lam, psi, begin, end, parts, x, z, ys, out):
         """``out[part] += <lam|P|psi>``, real and imaginary part, for a Pauli string P."""
         version  # noqa: B018
-        width = lanes.lanes_of(psi)
+        width = angle_lanes.lanes_of(psi)
         size = len(psi) // 2
         for part in range(begin, end):
             total_r, total_i = 0.0, 0.0
@@ -162,7 +162,7 @@ def _cached_calls(version: int):
     def add_string(lam, psi, begin, end, parts, x, z, ys, factor):
         """``lam += factor P psi``."""
         version  # noqa: B018
-        width = lanes.lanes_of(psi)
+        width = angle_lanes.lanes_of(psi)
         size = len(psi) // 2
         for i in range(begin * size // parts, end * size // parts):
             real, imag = pauli_phase(i, z, ys)
@@ -174,7 +174,7 @@ def _cached_calls(version: int):
     def measure(psi, begin, end, parts, masks, out):
         """``out[part, t] += <Z string t>``: a Walsh transform of each row gives all strings on the lanes."""
         version  # noqa: B018
-        width = lanes.lanes_of(psi)
+        width = angle_lanes.lanes_of(psi)
         blocks = len(psi) // (2 * width)
         row = psi[:width].copy()
         for part in range(begin, end):
@@ -191,7 +191,7 @@ def _cached_calls(version: int):
     def measure_back(psi, lam, begin, end, parts, masks, factors):
         """``lam = sum_t factors[t] (Z string t) psi``."""
         version  # noqa: B018
-        width = lanes.lanes_of(psi)
+        width = angle_lanes.lanes_of(psi)
         blocks = len(psi) // (2 * width)
         row = psi[:width].copy()
         for block in range(begin * blocks // parts, end * blocks // parts):
@@ -221,10 +221,11 @@ def _walsh(row, width):
         step *= 2
 
 
+_SOURCES = (angle_lanes, kernel_forward, kernel_views, lanes, vector_code, wide_lanes)
 (
     forward_gates, backward_gates, permute, exchange, rotate, overlap, add_string, measure, measure_back
 ) = _cached_calls(
-    digest(*(module.__file__ for module in (kernel_forward, kernel_views, lanes, wide_lanes)), __file__)
+    digest(*(module.__file__ for module in _SOURCES), __file__)
 )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from llvmlite import ir
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from qfedfm.quantum.lanes import _emit, _Emitter, _signature
+from qfedfm.quantum.vector_code import Emitter, emit, signature
 
 
 @intrinsic
@@ -33,7 +33,7 @@ def gate_between(typingctx, psi, aoff, boff, count, q, qoff):
 
         e.loop(count, pair)
 
-    return _signature(psi, aoff, boff, count, q, qoff), _emit(body)
+    return signature(psi, aoff, boff, count, q, qoff), emit(body)
 
 
 @intrinsic
@@ -60,13 +60,13 @@ def gate_between_back(typingctx, psi, lam, aoff, boff, count, q, qoff, acc, acof
         for row, total in enumerate(sums):
             e.store(e.builder.load(total), acc, acoff, row)
 
-    return _signature(psi, lam, aoff, boff, count, q, qoff, acc, acoff), _emit(body)
+    return signature(psi, lam, aoff, boff, count, q, qoff, acc, acoff), emit(body)
 
 
 class _Lane:
     """A gate on the qubit that is one bit of the lane's number."""
 
-    def __init__(self, e: _Emitter, bit: int, q: list[Any], inverse: bool) -> None:
+    def __init__(self, e: Emitter, bit: int, q: list[Any], inverse: bool) -> None:
         self.e, self.lanes = e, e.lanes
         kind = ir.VectorType(ir.IntType(32), e.lanes)
         self.mask = ir.Constant(kind, [lane ^ bit for lane in range(e.lanes)])
@@ -112,7 +112,7 @@ def gate_lane(typingctx, psi, off, count, bit, q, qoff):
 
                 e.loop(count, one)
 
-    return _signature(psi, off, count, bit, q, qoff), _emit(body)
+    return signature(psi, off, count, bit, q, qoff), emit(body)
 
 
 @intrinsic
@@ -143,4 +143,4 @@ def gate_lane_back(typingctx, psi, lam, off, count, bit, q, qoff, acc, acoff):
         for row, total in enumerate(sums):
             e.store(e.builder.load(total), acc, acoff, row)
 
-    return _signature(psi, lam, off, count, bit, q, qoff, acc, acoff), _emit(body)
+    return signature(psi, lam, off, count, bit, q, qoff, acc, acoff), emit(body)

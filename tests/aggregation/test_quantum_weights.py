@@ -186,6 +186,33 @@ def test_the_reported_optimum_is_brute_forces_and_every_gap_is_printed(clients):
             assert found.gap == pytest.approx(0, abs=1e-9)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("objective", ["diameter", "redundancy"])
+@pytest.mark.parametrize("clients", [12, 15])
+def test_circuits_of_fifteen_clients_have_a_gap_too(clients, objective):
+    cohort = made(STREAMS("diameter", clients).normal(size=(clients, 30)))
+    rule = QuboSubset(objective=objective, solver=Exact())
+    optimum = rule.solution(cohort).value
+    solver = Qaoa(layers=1, starts=1, steps=20, shots=512)
+    found = rule.model_copy(update={"solver": solver}).solution(cohort, optimum)
+    assert found.feasible and len(found.chosen) == rule.kept(clients)
+    assert found.gap is not None and found.gap >= -1e-9 and found.circuits > 0
+    print(f"{clients} clients, {objective}, qaoa: gap {found.gap:.4f}, {found.evaluations} evaluations")
+
+
+@pytest.mark.parametrize("objective", ["diameter", "redundancy"])
+@pytest.mark.parametrize("clients", range(2, 16))
+def test_the_reported_optimum_is_the_least_of_all_subsets(clients, objective):
+    cohort = made(STREAMS("subsets", clients).normal(size=(clients, 20)))
+    rule = QuboSubset(objective=objective, keep=0.5, solver=Exact())
+    found, problem = rule.solution(cohort), rule.problem(cohort)
+    subsets = itertools.combinations(range(clients), rule.kept(clients))
+    strings = np.array([[i in part for i in range(clients)] for part in subsets], float)
+    values = np.einsum("si,ij,sj->s", strings, problem.matrix, strings) + problem.offset
+    assert found.value == pytest.approx(values.min(), abs=1e-9)
+    assert len(found.chosen) == rule.kept(clients) and found.gap == pytest.approx(0, abs=1e-9)
+
+
 def test_subsets_leave_out_those_who_lie_as_multi_krum_does():
     cohort = made(alike(10, 50, liars=3), (1, 2, 3, 4, 5, 6, 7, 8, 9, 10))
     assert MultiKrum().chosen(cohort) == QuboSubset().chosen(cohort) == list(range(7))

@@ -26,6 +26,8 @@ BASE = {
 LINES = {
     "qng": {"client.optimizer": {"kind": "qng", "lr": 0.05, "metric": "block", "rest": {"kind": "adamw"}}},
     "spsa kept": {"client.optimizer": {"kind": "spsa", "momentum": 0.5}, "client.keep_optimizer_state": True},
+    "adam kept": {"client.optimizer": {"kind": "adam"}, "client.keep_optimizer_state": True},
+    "qng kept": {"client.optimizer": {"kind": "qng", "momentum": 0.5}, "client.keep_optimizer_state": True},
     "fqngd": {
         "client.algorithm": {"kind": "fqngd"},
         "client.optimizer": {"kind": "qng"},

@@ -197,8 +197,18 @@ def test_clipped_numbers_are_told(tmp_path):
             {"model": {"adapter": {"kind": "lora"}}, "aggregation": {"kind": "flora"}},
             "flora needs each client",
         ),
+        (
+            {
+                "data": {**BASE["data"], "partition": {"kind": "iid", "clients": 20_000}},
+                "security": {"sum": {"kind": "masks", "bits": 16}},
+            },
+            "security.sum.bits is 16, but sums of 20000 clients",
+        ),
+        (
+            {"security": {"sum": {"kind": "ghz_phase", "robust": True, "shots": 24, "depolarizing": 0.05}}},
+            "would end at a wrong value (at most 0.1%)",
+        ),
         ({"security": {"sum": {"kind": "mask"}}}, "did you mean 'masks'"),
-        ({"security": {"sum": {"kind": "masks"}, "channel": {"kind": "ml-kem"}}}, "use one of the two"),
     ],
 )
 def test_what_cannot_work_on_a_sum_is_refused(change, words, tmp_path, capsys):

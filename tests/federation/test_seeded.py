@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 
 import numpy as np
@@ -15,11 +14,20 @@ from test_circuit_training import World
 from qfedfm.aggregation import FedAvg
 from qfedfm.core.errors import RequestError, UpdateRefusedError
 from qfedfm.core.random import Streams
-from qfedfm.core.seed_update import NUMBERS, STEPS, from_seeds, seed_layout, to_seeds
+from qfedfm.core.seed_update import (
+    LARGEST_POOL,
+    MOST_MOVED,
+    NUMBERS,
+    STEPS,
+    WIDE_POOL,
+    from_seeds,
+    seed_layout,
+    settle,
+    to_seeds,
+)
 from qfedfm.core.seeds import SeedPool
 from qfedfm.core.update import Update
 from qfedfm.experiment import checkpoint
-from qfedfm.federation.algorithms.fedkseed import LARGEST_POOL
 from qfedfm.federation.config import ClientConfig, FederationConfig
 from qfedfm.federation.engines.local import LocalEngine
 from qfedfm.federation.messages import Broadcast, ByteCounter
@@ -27,6 +35,9 @@ from qfedfm.federation.plan import Plan
 from qfedfm.federation.round import run_round
 from qfedfm.federation.store import ClientStore
 from qfedfm.models.seeded import SeededModel
+
+UNIT = 2.0**-26
+"""What coefficients of small pools are multiples of."""
 
 
 class Listening(LocalEngine):
@@ -45,7 +56,7 @@ class Listening(LocalEngine):
 
 def federation(rounds, *, pool=64, together=None, state=None, model=None, shots=None, cohort=None, **client):
     world = World()
-    model = model or SeededModel(world.model, SeedPool(b"pool", pool))
+    model = model or SeededModel(world.model, SeedPool(b"pool", pool), UNIT)
     plan = Plan.of(
         FederationConfig(rounds=rounds, batch_clients=together, cohort=cohort),
         ClientConfig(
@@ -70,31 +81,52 @@ def federation(rounds, *, pool=64, together=None, state=None, model=None, shots=
     return state, records, engine, model
 
 
-def test_directions_are_pinned_and_balanced():
-    pool = SeedPool(b"key", 4)
+def test_directions_are_pinned_orthogonal_and_balanced():
+    pool = SeedPool(b"key", 64)
     assert pool.draw(0, 16).tolist() == PINNED
-    assert pool.draw(0, 100)[:16].tolist() == PINNED
-    z = pool.directions(range(4), 20_000)
-    large = SeedPool(b"key", 5000).directions(range(4), 20_000)  # too large to be kept: drawn one by one
-    assert np.array_equal(z, large)
-    z = z.astype(np.float64)
-    assert set(np.unique(z)) == {-1.0, 1.0}
-    assert np.abs(z @ z.T / 20_000 - np.eye(4)).max() < 4 / np.sqrt(20_000)
+    z = pool.directions(range(64), 64).astype(np.int64)
+    assert set(np.unique(z)) == {-1, 1}
+    assert np.array_equal(z @ z.T, 64 * np.eye(64, dtype=np.int64))  # so they reach every state of 64 numbers
+    few = SeedPool(b"key", 300).directions(range(300), 20_000).astype(np.float64)
+    assert np.array_equal(few[[7]], SeedPool(b"key", 300).directions([7], 20_000))
+    products = np.abs(few @ few.T / 20_000 - np.eye(300))  # 20,000 of 32,768 places
+    assert products.max() < 5 / np.sqrt(20_000)
+    assert np.abs(few.mean(0)).max() < 6 / np.sqrt(300) and np.abs(few.mean(1)).max() < 5 / np.sqrt(20_000)
 
 
-PINNED = [1, 1, -1, -1, 1, 1, -1, -1, -1, 1, -1, -1, -1, -1, 1, -1]
+PINNED = [1, -1, 1, -1, 1, -1, -1, -1, 1, 1, 1, 1, 1, 1, 1, 1]
 
 
-def test_a_state_by_hand():
-    pool = SeedPool(b"key", 3)
-    start = np.array([0.1, -0.2, 0.3], np.float32)
-    a = np.array([0.25, 0.0, -1e-9])
-    found = pool.rebuild(start, a)
-    expected = start.astype(np.float64) + 0.25 * pool.draw(0, 3)
-    expected += -1e-9 * pool.draw(2, 3)
-    assert found.dtype == np.float64 and np.array_equal(found, expected)
+@pytest.mark.parametrize(("count", "size"), [(3, 3), (1, 1), (5, 1), (64, 200), (300, 37), (8192, 6160)])
+def test_a_state_is_the_sum_over_its_directions(count, size):
+    """By hand, in whole numbers, which are exact in any order."""
+    rng = np.random.default_rng(1)
+    pool, start = SeedPool(b"key", count), rng.normal(size=size).astype(np.float32)
+    counts = rng.integers(-(2**15), 2**15, count)
+    expected = np.zeros(size, np.int64)
+    for first in range(0, count, 512):
+        some = range(first, min(first + 512, count))
+        expected += counts[list(some)] @ pool.directions(some, size).astype(np.int64)
+    found = pool.rebuild(start, counts, 2.0**-18)
+    assert found.dtype == np.float64
+    assert np.array_equal(found, start.astype(np.float64) + 2.0**-18 * expected)
     with pytest.raises(ValueError, match="as many coefficients"):
-        pool.rebuild(start, a[:2])
+        pool.rebuild(start, counts[1:], 2.0**-18)
+
+
+@pytest.mark.parametrize(("pool", "bits"), [(WIDE_POOL, 32), (LARGEST_POOL, 16)])
+def test_coefficients_are_rounded_to_what_can_be_told(pool, bits):
+    layout = seed_layout(pool, 2.0**-10)
+    values = torch.linspace(-1, 1, pool, dtype=torch.float64)
+    settled = settle(values, layout)
+    assert float((settled - values).abs().max()) <= 2.0**-11
+    told = layout.told(settled)
+    assert told.dtype == (torch.int32 if bits == 32 else torch.int16)
+    assert torch.equal(told.double() * layout.unit, settled)  # the message says them exactly
+    edge = 2.0 ** (bits - 1 - 10)
+    assert float(settle(torch.tensor([edge - 2.0**-10], dtype=torch.float64), layout)) < edge
+    with pytest.raises(RequestError, match="outside of"):
+        settle(torch.tensor([edge], dtype=torch.float64), layout)
 
 
 def test_server_and_clients_have_the_same_bits_after_fifty_rounds():
@@ -113,7 +145,8 @@ def test_server_and_clients_have_the_same_bits_after_fifty_rounds():
             self.heard = []
 
         def hear(self, message):
-            self.heard.append(self.pool.rebuild(self.start, load(message)["model/seeds"].numpy()))
+            counts = load(message)["model/seeds"].numpy().astype(np.int64)
+            self.heard.append(self.pool.rebuild(self.start, counts, UNIT))
 
     early, late = Client(), Client()
     for number, message in enumerate(messages):
@@ -129,18 +162,35 @@ def test_server_and_clients_have_the_same_bits_after_fifty_rounds():
     assert len(engine.up) == 50 and all(len(sent) == 2 for sent in engine.up)
 
 
-def test_messages_stay_below_twenty_kilobytes_with_the_largest_pool():
-    pool = LARGEST_POOL
-    change = seed_layout(pool).view(torch.randn(pool, dtype=torch.float64))
-    whole = Update(1, 2, 3, change, seed_layout(pool).schema)
+@pytest.mark.parametrize("pool", [WIDE_POOL, LARGEST_POOL])
+def test_messages_stay_below_twenty_kilobytes_with_the_largest_pools(pool):
+    layout = seed_layout(pool, UNIT)
+    change = torch.zeros(pool, dtype=torch.float64)
+    change[torch.randperm(pool)[:MOST_MOVED]] = torch.randn(MOST_MOVED, dtype=torch.float64)
+    whole = Update(1, 2, 3, layout.view(change), layout.schema)
     metrics = federation(1)[2].up[0][0]
     sent = to_seeds(replace(whole, metrics=Update.from_bytes(metrics).metrics)).to_bytes()
-    down = Broadcast(0, torch.randn(pool, dtype=torch.float64), seed_layout(pool), {}).to_bytes()
+    down = Broadcast(0, torch.zeros(pool, dtype=torch.float64), layout, {}).to_bytes()
     assert len(sent) <= 20_000 and len(down) <= 20_000, (len(sent), len(down))
-    back = from_seeds(Update.from_bytes(sent), seed_layout(pool))
-    assert torch.equal(back.delta["seeds"], change["seeds"])
-    with pytest.raises(ValidationError, match="less than or equal to 1536"):
-        ClientConfig(algorithm={"kind": "fedkseed", "pool": LARGEST_POOL + 1}, optimizer={"kind": "sgd"})
+    back = from_seeds(Update.from_bytes(sent), layout)
+    assert torch.equal(back.delta["seeds"], change)
+
+
+@pytest.mark.parametrize(
+    ("client", "words"),
+    [
+        ({"pool": LARGEST_POOL + 1}, "less than or equal to 8192"),
+        ({"pool": 2048}, "set client.steps to at most 1536"),
+        ({"pool": 8192, "directions": 100, "steps": 16}, "set client.steps to at most 15"),
+        ({"pool": 8, "directions": 9}, "directions is 9, above the pool's 8"),
+    ],
+)
+def test_what_could_grow_above_twenty_kilobytes_is_refused(client, words):
+    from qfedfm.experiment.config import Experiment
+
+    steps = {"steps": client.pop("steps")} if "steps" in client else {}
+    with pytest.raises((RequestError, ValidationError), match=words):
+        Experiment(client={"algorithm": {"kind": "fedkseed"} | client, "optimizer": {"kind": "sgd"}} | steps)
 
 
 def test_what_is_counted_is_what_is_sent():
@@ -160,29 +210,38 @@ def test_clients_together_train_as_each_alone_and_losses_fall():
     assert torch.equal(again.model, together.model)
 
 
-def test_one_step_is_the_directional_derivative():
-    """On one client and one full batch: a_j = −η zᵀ∇L up to O(ε²)."""
+@pytest.mark.parametrize(("sides", "directions", "passes"), [("both", 1, 2), ("both", 5, 10), ("one", 5, 6)])
+def test_one_step_is_the_directional_derivative(sides, directions, passes):
+    """On one client and one full batch: a_j = −η zᵀ∇L up to O(ε²), from one side up to O(ε)."""
     world = World(sizes=(20,))
-    model = SeededModel(world.model, SeedPool(b"pool", 8))
+    model = SeededModel(world.model, SeedPool(b"pool", 8), UNIT)
+    method = {"kind": "fedkseed", "pool": 8, "perturbation": 1e-2 if sides == "both" else 1e-3}
     plan = Plan.of(
         FederationConfig(rounds=1),
         ClientConfig(
             steps=1,
             batch_size=20,
             optimizer={"kind": "sgd", "lr": 0.5},
-            algorithm={"kind": "fedkseed", "pool": 8, "perturbation": 1e-2},
+            algorithm=method | {"directions": directions, "sides": sides},
         ),
         FedAvg(),
     )
     engine = LocalEngine(model, world.labels, world, ClientStore())
-    state, _ = run_round(plan.initial_state(model.initial(), Streams(3)), plan, engine, ByteCounter())
-    (number,) = torch.nonzero(state.model).flatten().tolist()
+    state, record = run_round(plan.initial_state(model.initial(), Streams(3)), plan, engine, ByteCounter())
+    moved = torch.nonzero(state.model).flatten().tolist()
+    assert len(moved) == directions and record.train["forward_passes"] == passes
     leaves = world.model.leaves(world.model.initial().unsqueeze(0))
     logits = world.model.logits(leaves, torch.arange(20).unsqueeze(0))[0]
-    torch.nn.functional.cross_entropy(logits, world.labels).backward()
+    loss = torch.nn.functional.cross_entropy(logits, world.labels)
+    loss.backward()
     gradient = world.model.layout.flatten({name: leaf.grad[0] for name, leaf in leaves.items()})
-    slope = float(gradient.double() @ torch.from_numpy(model.pool.draw(number, model.size)).double())
-    assert float(state.model[number]) == pytest.approx(-0.5 * slope, rel=2e-2, abs=1e-4)
+    slopes = model.directions(moved).double() @ gradient.double()
+    expected = (-0.5 * slopes).tolist()
+    assert state.model[moved].tolist() == pytest.approx(
+        expected, rel=2e-2, abs=5e-4 if sides == "both" else 1e-2
+    )
+    if sides == "one":
+        assert record.train["loss"] == pytest.approx(float(loss.detach()), rel=1e-6)
 
 
 def test_shots_on_aer_train_too():
@@ -191,7 +250,7 @@ def test_shots_on_aer_train_too():
 
     world = World()
     world.model.head = QuantumConfig(qubits=2, layers=1, executor="aer").build(4, 2, Streams(5))
-    model = SeededModel(world.model, SeedPool(b"pool", 16))
+    model = SeededModel(world.model, SeedPool(b"pool", 16), UNIT)
     state, _, _, _ = federation(2, pool=16, model=model, shots=64, steps=4, epochs=1)
     assert bool(torch.isfinite(state.model).all()) and int((state.model != 0).sum()) > 3
     again, _, _, _ = federation(2, pool=16, model=model, shots=64, steps=4, epochs=1)
@@ -225,7 +284,7 @@ def test_a_checkpoint_keeps_float64(tmp_path):
 )
 def test_malformed_seeds_are_refused(delta):
     with pytest.raises(UpdateRefusedError):
-        from_seeds(Update(0, 0, 1, delta, seed_layout(64).schema), seed_layout(64))
+        from_seeds(Update(0, 0, 1, delta, seed_layout(64, UNIT).schema), seed_layout(64, UNIT))
 
 
 @pytest.mark.parametrize(
@@ -249,6 +308,5 @@ def test_what_does_not_fit_is_refused(parts, words):
 
 def test_the_pool_is_a_function_of_the_key():
     first, second = SeedPool(b"a", 2), SeedPool(b"b", 2)
-    digest = hashlib.sha256(first.draw(1, 4096).tobytes()).hexdigest()
-    assert digest == hashlib.sha256(SeedPool(b"a", 9).draw(1, 4096).tobytes()).hexdigest()
+    assert np.array_equal(first.draw(1, 4096), SeedPool(b"a", 9).draw(1, 4096))
     assert not np.array_equal(first.draw(1, 4096), second.draw(1, 4096))

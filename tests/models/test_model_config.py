@@ -25,7 +25,7 @@ def test_defaults_are_those_of_the_documented_file() -> None:
             "rslora": False,
             "dora": False,
         },
-        "head": {"kind": "linear"},
+        "head": {"kind": "linear", "start": "random"},
         "precision": "auto",
     }
 

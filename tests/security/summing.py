@@ -7,7 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from qfedfm.core.random import Streams
-from qfedfm.security.summation import Job, Sum, Summation, SumProtocol, run_sum
+from qfedfm.security.summation import Job, Masks, Sum, Summation, SumProtocol, run_sum
+from qfedfm.security.summation.masks.integers import Integers
+
+SEED = 5
 
 
 def updates(clients: int, size: int, seed: int = 0, spread: float = 0.1) -> dict[int, np.ndarray]:
@@ -33,7 +36,7 @@ def add_up(
 ) -> Sum:
     """Returns the sum; ``leaves`` says from which phase on a client is silent, ``spy`` sees each reply."""
     leaves = leaves or {}
-    summation = summation or protocol.open(Streams(5))
+    summation = summation or protocol.open(Streams(SEED))
     what = job(found, number)
     server = summation.server(what)
     ends = {k: summation.client(what, k, found[k]) for k in what.clients}
@@ -52,3 +55,15 @@ def add_up(
 def true_sum(found: Mapping[int, np.ndarray], who) -> np.ndarray:
     weights = job(found).weights
     return sum(weights[k] * found[k].astype(np.float64) for k in who)
+
+
+def integer_sum(options: Masks, found: Mapping[int, np.ndarray], who, number: int = 0) -> np.ndarray:
+    """The sum of the quantised updates, as floats of exactly these integers."""
+    what = job(found, number)
+    integers = Integers(options.bits, len(found), options.bound)
+    total = np.zeros(what.size, np.int64)
+    for k in who:
+        words, _ = integers.encode(found[k], what.weights[k], Streams(SEED)("rounding", number, k))
+        total += integers.signed(words)
+    assert np.abs(total).max() < 2 ** (options.bits - 1)
+    return total / integers.scale

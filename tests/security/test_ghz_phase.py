@@ -155,7 +155,9 @@ def test_the_variance_is_that_of_the_formula(V, where):
         "uniform": STREAMS("uniform").uniform(-np.pi, np.pi, TRIALS),
     }[where]
     error = wrapped(phases(sums, V, shots, STREAMS("variance", where, int(10 * V))) - sums)
-    assert rms(error) == pytest.approx(np.sqrt(variance(sums, V, shots).mean()), rel=0.05)
+    formula = (1 - V**2 / 2 * np.sin(2 * sums) ** 2) / (shots * V**2)
+    assert rms(error) == pytest.approx(np.sqrt(formula.mean()), rel=0.05)
+    np.testing.assert_allclose(variance(sums, V, shots), formula, rtol=1e-12)
     if V == 1.0:
         pinned = {"zero": 1.0, "quarter": 0.707, "uniform": 0.866}[where]
         assert rms(error) * np.sqrt(shots) == pytest.approx(pinned, rel=0.05)
@@ -202,6 +204,15 @@ def test_a_plan_with_outliers_is_refused():
     check_plan(1.0, 24)
     with pytest.raises(RequestError, match=r"would end at a wrong value .* use \d+ shots"):
         check_plan(0.5, 24)
+    for V in (0.5, 0.8):  # refused exactly where the predicted rate is above 1 in 1,000
+        rates = {shots: outlier_rate(V, shots) for shots in range(8, 72, 8)}
+        assert min(rates.values()) < 1e-3 < max(rates.values())
+        for shots, rate in rates.items():
+            if rate <= 1e-3:
+                check_plan(V, shots)
+            else:
+                with pytest.raises(RequestError, match="would end at a wrong value"):
+                    check_plan(V, shots)
     with pytest.raises(RequestError, match=r"security\.sum\.shots"):
         GhzPhase(robust=True, shots=24, depolarizing=0.05).check(10)
     with pytest.raises(RequestError, match="more clusters, less noise"):
@@ -223,15 +234,19 @@ def bits(state: torch.Tensor, qubits: int) -> tuple[float, float]:
     return float(x[odd].sum()), float(1 - z[0] - z[-1])
 
 
-@pytest.mark.parametrize("clients", [2, 3, 5])
-def test_what_each_source_fails_follows_from_its_state(clients):
+def sources(clients: int) -> dict[str, torch.Tensor]:
+    """The states that the sources send, as amplitudes."""
     zero = torch.zeros(1, clients, dtype=torch.float64), torch.zeros(0, dtype=torch.float64)
     ghz = states(family("ghz_phase_sum", qubits=clients), *zero)[0]
-    rest = zero[0][:, 1:], zero[1]
-    smaller = states(family("ghz_phase_sum", qubits=clients - 1), *rest)[0]
+    smaller = states(family("ghz_phase_sum", qubits=clients - 1), zero[0][:, 1:], zero[1])[0]
     plus = torch.full((2,), 0.5**0.5, dtype=ghz.dtype)
     every = torch.full((2**clients,), 2 ** (-clients / 2), dtype=ghz.dtype)
-    for source, state in (("ghz", ghz), ("plus_one", torch.kron(plus, smaller)), ("plus_all", every)):
+    return {"ghz": ghz, "plus_one": torch.kron(plus, smaller), "plus_all": every}
+
+
+@pytest.mark.parametrize("clients", [2, 3, 5])
+def test_what_each_source_fails_follows_from_its_state(clients):
+    for source, state in sources(clients).items():
         x, z = bits(state, clients)
         assert failing(source, clients, "X", 0.0, 1.0) == pytest.approx(x, abs=1e-12)
         assert failing(source, clients, "Z", 0.0, 1.0) == pytest.approx(z, abs=1e-12)
@@ -240,14 +255,29 @@ def test_what_each_source_fails_follows_from_its_state(clients):
         assert failing("plus_one", clients, "Z", 0.0, 1.0) == 0.5
 
 
+def within(seen: float, expected: float, repeats: int) -> bool:
+    """Whether a frequency is within three standard deviations of its probability."""
+    return abs(seen - expected) <= 3 * np.sqrt(expected * (1 - expected) / repeats)
+
+
 @pytest.mark.parametrize(("source", "q"), [("plus_one", 0.5), ("plus_all", 1 - 2.0**-4)])
-def test_a_false_source_is_caught_as_often_as_it_should(source, q):
-    clients, tests, repeats = 5, 6, 4000
-    rng = STREAMS("caught", source)
-    seen = np.mean([failures(source, clients, tests, rng) > 0 for _ in range(repeats)])
+@pytest.mark.parametrize("tests", [1, 3, 12])
+def test_a_false_source_is_caught_as_often_as_it_should(source, q, tests):
+    clients, repeats = 5, 4000
+    rng = STREAMS("caught", source, tests)
     expected = 1 - (1 - q / 2) ** tests
     assert caught(source, clients, tests) == pytest.approx(expected)
-    assert abs(seen - expected) < 3 * np.sqrt(expected * (1 - expected) / repeats)
+    assert within(
+        np.mean([failures(source, clients, tests, rng) > 0 for _ in range(repeats)]), expected, repeats
+    )
+    # The same from the states themselves: a coin for each test state, then its outcomes in Z or in X.
+    odd_X, unequal_Z = bits(sources(clients)[source], clients)
+    rng = STREAMS("caught from amplitudes", source, tests)
+    in_Z = rng.random((repeats, tests)) < 0.5
+    failed = rng.random((repeats, tests)) < np.where(in_Z, unequal_Z, odd_X)
+    assert within(failed[in_Z].mean(), q, int(in_Z.sum()))
+    assert not failed[~in_Z].any(), "parity in X alone sees neither source"
+    assert within(failed.any(axis=1).mean(), expected, repeats)
     assert failures("ghz", clients, 10_000, rng) == 0
 
 

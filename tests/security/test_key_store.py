@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import secrets
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 
@@ -36,6 +38,42 @@ def test_delivered_once_to_each_side(tmp_path):
     assert store.draw("bob", ["alice"], 1)[0].key == bits[64:96]
     assert bits[:32] not in (tmp_path / "keys.db").read_bytes()
     assert (tmp_path / "keys.db").stat().st_mode & 0o077 == 0
+
+
+def test_keys_of_several_pairs_in_one_delivery(tmp_path):
+    store = KeyStore(tmp_path / "keys.db")
+    fresh = {"b": secrets.token_bytes(32), "c": secrets.token_bytes(48)}
+    store.add("a", "c", b"x" * 16)
+    drawn = store.add_and_draw("a", fresh)
+    assert drawn["b"].key == fresh["b"]
+    assert drawn["c"].key == b"x" * 16 + fresh["c"][:32]  # the oldest bits first
+    store.add("b", "c", bytes(32))
+    [other] = store.draw("b", ["c"])
+    with pytest.raises(UsedKeyError):
+        store.fetch_each("c", {"a": drawn["c"].key_id, "b": drawn["b"].key_id})
+    assert store.fetch_each("c", {"a": drawn["c"].key_id, "b": other.key_id}) == {"a": drawn["c"], "b": other}
+    with pytest.raises(UsedKeyError):
+        store.fetch("a", "c", [drawn["c"].key_id])
+    assert store.add_and_draw("a", {}) == store.fetch_each("c", {}) == {}
+
+
+def test_a_delivery_of_several_pairs_is_whole_or_none(tmp_path):
+    store = KeyStore(tmp_path / "keys.db", Limits(max_key_count=2))
+    with pytest.raises(NoKeysError):
+        store.add_and_draw("a", {"b": bytes(64), "c": bytes(72)})  # a pool holds 64 bytes
+    assert store.stored_key_count("a", "b") == store.stored_key_count("a", "c") == 0
+    with pytest.raises(RequestError, match="size is 8"):
+        store.add_and_draw("a", {"b": bytes(64), "c": bytes(1)})
+
+
+def test_expiry_looks_at_no_key_that_is_still_good(tmp_path):
+    """By an index: else every delivery would read through all keys that wait."""
+    path = tmp_path / "keys.db"
+    KeyStore(path)
+    with closing(sqlite3.connect(path)) as connection:
+        for name in ("pool", "keys"):
+            [plan] = connection.execute(f"EXPLAIN QUERY PLAN DELETE FROM {name} WHERE expires < 1")
+            assert f"USING INDEX {name}_expires" in plan[-1]
 
 
 def test_several_slaves(tmp_path):

@@ -26,6 +26,22 @@ def test_every_bit_of_a_key_counts():
     assert len(masks) == 257
 
 
+def test_keys_that_a_fold_into_fewer_bits_confuses_have_masks_of_their_own():
+    """Words in another order have the same sum and exclusive or; so have two with the same bits flipped."""
+    words = [bytes([k, 0, 0, k]) for k in range(8)]
+    keys = {b"".join(words[i:] + words[:i]) for i in range(8)}
+    for word in range(4):  # keys that differ in one word of 64 bits alone
+        other = bytearray(b"".join(words))
+        other[8 * word : 8 * word + 8] = b"\xa5" * 8
+        keys.add(bytes(other))
+    keys.add(bytes(a ^ b for a, b in zip(b"".join(words), 2 * (bytes(8) + b"\xff" * 8), strict=True)))
+    masks = [keystream(key, 1000) for key in sorted(keys)]
+    assert len(masks) == 13
+    for i, mask in enumerate(masks):
+        for other in masks[:i]:
+            assert np.mean(mask == other) < 0.01
+
+
 @pytest.mark.parametrize("size", [1, 5, CHUNK - 1, CHUNK, 2 * CHUNK + 3])
 def test_masks_cancel_whatever_the_length(size):
     words = np.arange(size, dtype=np.uint32)

@@ -7,25 +7,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.stats import chisquare
 
 from qfedfm.core.errors import RequestError
 from qfedfm.core.random import Streams
 from qfedfm.security.channel.links import Measured
 from qfedfm.security.qkd import budget
-from qfedfm.security.qkd.ledger import KeyReuseError
 from qfedfm.security.qkd.store import UsedKeyError
 from qfedfm.security.summation import Masks, SumAbortedError
 from qfedfm.security.summation.masks.graph import connected, neighbours
 from qfedfm.security.summation.masks.integers import Integers, add_messages, from_bytes, to_bytes
-from qfedfm.security.summation.protocol import needed
 from qfedfm.security.summation.wire import clients, join, read_table, split, table
 
 sys.path.insert(0, str(Path(__file__).parent))
-from summing import add_up, job, updates
+from summing import SEED, add_up, integer_sum, job, updates
 
 KEYS = ("x25519", "ml-kem", "qkd")
-SEED = 5
 
 
 @pytest.fixture(autouse=True)
@@ -33,18 +29,6 @@ def link(monkeypatch):
     """A measured link without simulating its pulses."""
     found = Measured(1e6, 1.0, 500_000, None, 0.01)
     monkeypatch.setattr("qfedfm.security.summation.masks.links.measure", lambda *_: found)
-
-
-def integer_sum(options, found, who, number=0):
-    """The sum of the quantised updates, as floats of exactly these integers."""
-    what = job(found, number)
-    integers = Integers(options.bits, len(found), options.bound)
-    total = np.zeros(what.size, np.int64)
-    for k in who:
-        words, _ = integers.encode(found[k], what.weights[k], Streams(SEED)("rounding", number, k))
-        total += integers.signed(words)
-    assert np.abs(total).max() < 2 ** (options.bits - 1)
-    return total / integers.scale
 
 
 def check(options, found, who=None, **how):
@@ -55,34 +39,9 @@ def check(options, found, who=None, **how):
     return total
 
 
-@pytest.mark.parametrize("keys", KEYS)
-@pytest.mark.parametrize("count", [2, 3, 10])
-def test_the_sum_is_the_integer_sum_bit_for_bit(keys, count):
-    for bits in (16, 24, 32) if keys == "x25519" else (24,):
-        check(Masks(keys=keys, bits=bits), updates(count, 37))
-
-
-@pytest.mark.parametrize("keys", KEYS)
-def test_and_so_it_is_for_fifty_clients_with_as_many_dropouts_as_allowed(keys):
-    found = updates(50, 1000)
-    gone = {**dict.fromkeys(range(10), "shares"), **dict.fromkeys(range(10, 20), "inputs")}
-    check(Masks(keys=keys), found, set(range(20, 50)), leaves=gone)
-
-
-@pytest.mark.parametrize("keys", KEYS)
-@pytest.mark.parametrize("phase", ["keys", "encapsulations", "shares", "inputs", "consistency", "unmasking"])
-def test_as_many_as_the_threshold_allows_may_vanish_at_any_stage(keys, phase):
-    options = Masks(keys=keys)
-    if phase not in options.phases:
-        return
-    found = updates(7, 21)
-    left = needed(0.6, 7)
-    assert left == 5
-    gone = {1: phase, 4: phase}
-    who = set(found) if phase in ("consistency", "unmasking") else set(found) - set(gone)
-    check(options, found, who, leaves=gone)
-    with pytest.raises(SumAbortedError, match=r"4 of 7 clients .* needs 5"):
-        add_up(options, found, leaves={**gone, 6: phase})
+@pytest.mark.parametrize("bits", [16, 24, 32])
+def test_the_sum_is_the_integer_sum_whatever_the_bits(bits):
+    check(Masks(bits=bits), updates(5, 37))
 
 
 def test_clients_that_vanish_one_phase_after_the_other():
@@ -97,52 +56,6 @@ def test_pads_survive_dropouts_before_the_sum_is_formed():
     check(options, found)
     check(options, found, {1, 2, 4, 5}, leaves={0: "shares", 3: "inputs"})
     check(options, found, leaves={3: "unmasking"})
-    with pytest.raises(SumAbortedError, match="vanished with the one-time pads"):
-        add_up(options, found, leaves={3: "inputs", 5: "unmasking"})
-
-
-@pytest.mark.parametrize("masks", ["aes-ctr", "pads"])
-@pytest.mark.parametrize("bits", [16, 24, 32])
-def test_a_masked_message_is_uniform(masks, bits):
-    found = {k: np.zeros(200_000, np.float32) for k in range(3)}
-    sent = {}
-
-    def spy(phase, messages, replies):
-        if phase == "inputs":
-            sent.update(replies)
-
-    add_up(Masks(keys="qkd", masks=masks, bits=bits), found, spy=spy)
-    for message in sent.values():
-        counts = np.bincount(np.frombuffer(message, np.uint8), minlength=256)
-        assert chisquare(counts).pvalue > 1e-6
-        assert len(message) == 200_000 * bits // 8
-
-
-def test_an_aborted_round_leaves_the_server_with_noise():
-    """All masked numbers but too few shares: even the sum of all, in which pair masks cancel, is uniform."""
-    found = {k: np.zeros(200_000, np.float32) for k in range(4)}
-    seen = {}
-
-    def spy(phase, messages, replies):
-        seen[phase] = replies
-
-    options = Masks(bits=32)
-    with pytest.raises(SumAbortedError, match="answered in phase unmasking"):
-        add_up(options, found, leaves={0: "unmasking", 1: "unmasking"}, spy=spy)
-    assert len(seen["inputs"]) == 4 and len(seen["unmasking"]) == 2 < needed(0.6, 4)
-    total = add_messages(list(seen["inputs"].values()), 200_000, 32)
-    assert chisquare(np.bincount(total.view(np.uint8), minlength=256)).pvalue > 1e-6
-
-
-@pytest.mark.parametrize("keys", KEYS)
-def test_a_pair_has_one_key_a_round(keys):
-    options, found = Masks(keys=keys), updates(3, 4)
-    summation = options.open(Streams(SEED))
-    add_up(options, found, summation=summation, number=4)
-    for again in (4, 3):
-        with pytest.raises(KeyReuseError, match="a pair has one key a round"):
-            add_up(options, found, summation=summation, number=again)
-    add_up(options, found, summation=summation, number=5)
 
 
 def test_a_qkd_key_is_delivered_once_to_each_side():
@@ -150,10 +63,10 @@ def test_a_qkd_key_is_delivered_once_to_each_side():
     found = updates(2, 4)
     summation.server(job(found))
     links = summation._links
-    key_id, key = links.draw(0, 1, 0)
-    assert links.fetch(0, 1, key_id) == (key_id, key) and len(key) == 32
+    key_id, key = links.draw(0, [1], 0)[1]
+    assert links.fetch(1, {0: key_id}) == {0: key} and len(key) == 32
     with pytest.raises(UsedKeyError):
-        links.fetch(0, 1, key_id)
+        links.fetch(1, {0: key_id})
     summation.close()
 
 

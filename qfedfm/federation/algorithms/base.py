@@ -125,6 +125,10 @@ class Algorithm(Config):
         """
         return {}
 
+    def settle(self, model: Tensor) -> Tensor:
+        """Returns the server's new model (d,) as it can be told to clients."""
+        return model
+
     def outcome(self, start: Tensor, delta_KD: Tensor, local: Vectors) -> tuple[Tensor, Vectors]:
         """Returns (the differences that travel, client vectors to keep), each (K, d).
 

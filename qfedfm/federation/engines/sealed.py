@@ -41,11 +41,7 @@ class SealedEngine(Around):
             ChannelError: A key is missing or a message was not accepted; the model stays as it was.
         """
         number, schema = broadcast.round, broadcast.layout.schema
-        messages = _messages(plan, broadcast, cohort)
-        self._channel.begin_round(number, {client: len(message) for client, message in messages.items()})
-        for client, message in messages.items():
-            if self._channel.download(client, number, schema, message) != message:
-                raise RunError(f"client {client} opened another broadcast than the one that was sent")
+        self._deliver(plan, broadcast, cohort)
         replies = self._engine.train(plan, broadcast, cohort, faults, rng)
         sent = [(reply, reply.to_bytes()) for reply in replies]
         self._channel.begin_uploads(number, {reply.client: len(content) for reply, content in sent})
@@ -53,6 +49,15 @@ class SealedEngine(Around):
             _on(reply, Update.from_bytes(self._channel.upload(reply.client, number, schema, content)))
             for reply, content in sent
         ]
+
+    def _deliver(self, plan: Plan, broadcast: Broadcast, cohort: Sequence[int]) -> None:
+        """Begins the channel's round and lets every client of the cohort open its broadcast."""
+        number, schema = broadcast.round, broadcast.layout.schema
+        messages = _messages(plan, broadcast, cohort)
+        self._channel.begin_round(number, {client: len(message) for client, message in messages.items()})
+        for client, message in messages.items():
+            if self._channel.download(client, number, schema, message) != message:
+                raise RunError(f"client {client} opened another broadcast than the one that was sent")
 
     def end_round(self, round_number: int) -> dict[str, Any]:
         """Returns what the channel records of the round, from 0."""

@@ -15,15 +15,21 @@ if TYPE_CHECKING:
 
 
 class LinearConfig(HeadOptions):
-    """Options of the linear head: none."""
+    """Options of the linear head.
+
+    Args:
+        start: ``random``, uniform in ±1/√D as torch's Linear, or ``zeros``, from which a linear model loses
+            nothing and a method of few directions has nothing to undo.
+    """
 
     kind: Literal["linear"] = "linear"
+    start: Literal["random", "zeros"] = "random"
 
     def build(
         self, features: int, classes: int, streams: Streams, *, device: str = "cpu", **execution: Any
     ) -> Head:
         """Returns the head; see :meth:`HeadOptions.build`."""
-        return LinearHead(features, classes)
+        return LinearHead(features, classes, zeros=self.start == "zeros")
 
 
 class LinearHead:
@@ -33,14 +39,15 @@ class LinearHead:
     quantum_parameters = 0
     replaced: tuple[str, ...] = ()
 
-    def __init__(self, features: int, classes: int) -> None:
-        self._features, self._classes = features, classes
+    def __init__(self, features: int, classes: int, *, zeros: bool = False) -> None:
+        self._features, self._classes, self._zeros = features, classes, zeros
         self.layout = Layout(affine_entries("output", classes, features))
         self.constants: dict[str, Tensor] = {}
 
     def initial(self, streams: Streams) -> dict[str, Tensor]:
         """Returns the tensors before training."""
-        return affine_initial("output", self._classes, self._features, streams)
+        found = affine_initial("output", self._classes, self._features, streams)
+        return {name: tensor * 0 for name, tensor in found.items()} if self._zeros else found
 
     def logits(self, params: Mapping[str, Tensor], x: Tensor) -> Tensor:
         """Returns (*K, B, C) logits of features (*K, B, D)."""

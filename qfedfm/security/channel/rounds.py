@@ -91,6 +91,20 @@ class Channel:
         if self.config.kind == "qkd" and "fallback" not in self._round:
             self._quantum(round_number, "upload", sizes)
 
+    def begin_messages(self, round_number: int, direction: str, sizes: Mapping[int, int]) -> None:
+        """Has a pad for one more message of each client; a key of any other cipher seals many and is kept.
+
+        Args:
+            round_number: The round, from 0.
+            direction: ``upload`` or ``download``.
+            sizes: The bytes of each client's message.
+
+        Raises:
+            ShortageError: As in :meth:`begin_round`.
+        """
+        if self._padded:
+            self._quantum(round_number, direction, sizes)
+
     def download(self, client: int, round_number: int, schema: str, message: bytes) -> bytes:
         """Returns what the client opens of the server's ``message``."""
         if self.config.directions == "upload":
@@ -139,6 +153,10 @@ class Channel:
                 ends = (key.client, key.server) if direction == "upload" else (key.server, key.client)
                 self._place(client, direction, key.key_id, ends)
 
+    @property
+    def _padded(self) -> bool:
+        return self.config.cipher == "otp" and self.config.kind == "qkd" and "fallback" not in self._round
+
     def _need(self, size: int) -> int:
         if self.config.cipher == "otp":
             return budget.one_time_pad_bits([size])
@@ -159,7 +177,7 @@ class Channel:
 
     def _place(self, client: int, direction: str, key_id: str, keys: tuple[bytes, bytes]) -> None:
         """Gives the sender and the receiver of one direction each their copy of the key."""
-        padded = self.config.cipher == "otp" and self.config.kind == "qkd" and "fallback" not in self._round
+        padded = self._padded
 
         def cipher(key: bytes) -> Cipher:
             return OneTimePad([(key[:-32], key[-32:])]) if padded else AesGcm(key)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,8 @@ CREATE INDEX IF NOT EXISTS pool_pair ON pool (pair, number);
 CREATE TABLE IF NOT EXISTS keys (
     key_id TEXT NOT NULL, master TEXT NOT NULL, slave TEXT NOT NULL, bits BLOB, expires REAL NOT NULL,
     PRIMARY KEY (key_id, slave));
+CREATE INDEX IF NOT EXISTS pool_expires ON pool (expires);
+CREATE INDEX IF NOT EXISTS keys_expires ON keys (expires);
 """
 
 
@@ -100,16 +102,8 @@ class KeyStore:
 
     def add(self, a: str, b: str, bits: bytes) -> int:
         """Adds key bits that both applications of a pair hold; returns how many bytes there was room for."""
-        pair = _pair(a, b)
         with self._transaction() as connection:
-            room = self.limits.max_key_count * self.limits.key_size // 8 - _stored(connection, pair)
-            taken = bits[: max(0, room)]
-            if taken:
-                connection.execute(
-                    "INSERT INTO pool (pair, bits, expires) VALUES (?, ?, ?)",
-                    (pair, taken, self._clock() + self.limits.lifetime),
-                )
-        return len(taken)
+            return self._add(connection, _pair(a, b), bits)
 
     def stored_key_count(self, a: str, b: str) -> int:
         """Returns how many keys of the default length the pair's pool holds."""
@@ -132,33 +126,28 @@ class KeyStore:
             NoKeysError: The pool holds too few bits; nothing was taken.
         """
         limits = self.limits
-        size = limits.key_size if size is None else size
-        if size % 8 or not limits.min_key_size <= size <= limits.max_key_size:
-            raise RequestError(
-                f"size is {size}; it must be a multiple of 8 from {limits.min_key_size} "
-                f"to {limits.max_key_size}"
-            )
+        size = self._size(size)
         if not 1 <= number <= limits.max_key_per_request:
             raise RequestError(f"number is {number}; it must be from 1 to {limits.max_key_per_request}")
-        pair, octets = _pair(master, slaves[0]), size // 8
-        keys = []
         with self._transaction() as connection:
-            if _stored(connection, pair) < number * octets:
-                raise NoKeysError(
-                    f"the pool of {master} and {slaves[0]} holds fewer than {number * size} bits"
-                )
-            stream = _take(connection, pair, number * octets)
-            for k in range(number):
-                key = StoredKey(str(uuid.uuid4()), stream[k * octets : (k + 1) * octets])
-                keys.append(key)
-                connection.executemany(
-                    "INSERT INTO keys VALUES (?, ?, ?, ?, ?)",
-                    [
-                        (key.key_id, master, slave, key.key, self._clock() + limits.lifetime)
-                        for slave in slaves
-                    ],
-                )
-        return keys
+            return self._draw(connection, master, slaves, number, size)
+
+    def add_and_draw(self, master: str, bits: Mapping[str, bytes]) -> dict[str, StoredKey]:
+        """Adds bits to the pools of several pairs and delivers one key of each to the master, all or none.
+
+        Args:
+            master: Who asks.
+            bits: Per slave the new bits of its pair; the key is as long, and of the oldest bits in the pool.
+
+        Raises:
+            RequestError: A key of that length is not offered.
+            NoKeysError: A pool is too small for its bits.
+        """
+        sizes = {slave: self._size(8 * len(new)) for slave, new in bits.items()}
+        with self._transaction() as connection:
+            for slave, new in bits.items():
+                self._add(connection, _pair(master, slave), new)
+            return {slave: self._draw(connection, master, [slave], 1, sizes[slave])[0] for slave in bits}
 
     def fetch(self, master: str, slave: str, key_ids: Sequence[str]) -> list[StoredKey]:
         """Delivers keys to the slave; each can be fetched once.
@@ -166,20 +155,56 @@ class KeyStore:
         Raises:
             UsedKeyError: One of them is unknown or was delivered; none was delivered now.
         """
-        keys = []
         with self._transaction() as connection:
-            for key_id in key_ids:
-                row = connection.execute(
-                    "SELECT bits FROM keys WHERE key_id = ? AND master = ? AND slave = ?",
-                    (key_id, master, slave),
-                ).fetchone()
-                if row is None or row[0] is None:
-                    raise UsedKeyError(f"key {key_id} is unknown, expired, or was delivered before")
-                # The row stays without its bits, so that a second request is told apart from a new key.
-                connection.execute(
-                    "UPDATE keys SET bits = NULL WHERE key_id = ? AND slave = ?", (key_id, slave)
-                )
-                keys.append(StoredKey(key_id, row[0]))
+            return [_fetch(connection, master, slave, key_id) for key_id in key_ids]
+
+    def fetch_each(self, slave: str, key_ids: Mapping[str, str]) -> dict[str, StoredKey]:
+        """Delivers one key of each of several masters to the slave.
+
+        Args:
+            slave: Who asks.
+            key_ids: Per master the name of the key.
+
+        Raises:
+            UsedKeyError: As :meth:`fetch`.
+        """
+        with self._transaction() as connection:
+            return {master: _fetch(connection, master, slave, key_id) for master, key_id in key_ids.items()}
+
+    def _size(self, size: int | None) -> int:
+        """Returns the length of a key in bits, if it is offered."""
+        limits = self.limits
+        size = limits.key_size if size is None else size
+        if size % 8 or not limits.min_key_size <= size <= limits.max_key_size:
+            raise RequestError(
+                f"size is {size}; it must be a multiple of 8 from {limits.min_key_size} "
+                f"to {limits.max_key_size}"
+            )
+        return size
+
+    def _add(self, connection: sqlite3.Connection, pair: str, bits: bytes) -> int:
+        room = self.limits.max_key_count * self.limits.key_size // 8 - _stored(connection, pair)
+        taken = bits[: max(0, room)]
+        if taken:
+            connection.execute(
+                "INSERT INTO pool (pair, bits, expires) VALUES (?, ?, ?)",
+                (pair, taken, self._clock() + self.limits.lifetime),
+            )
+        return len(taken)
+
+    def _draw(
+        self, connection: sqlite3.Connection, master: str, slaves: Sequence[str], number: int, size: int
+    ) -> list[StoredKey]:
+        pair, octets = _pair(master, slaves[0]), size // 8
+        if _stored(connection, pair) < number * octets:
+            raise NoKeysError(f"the pool of {master} and {slaves[0]} holds fewer than {number * size} bits")
+        stream = _take(connection, pair, number * octets)
+        expires = self._clock() + self.limits.lifetime
+        keys = [StoredKey(str(uuid.uuid4()), stream[k * octets : (k + 1) * octets]) for k in range(number)]
+        connection.executemany(
+            "INSERT INTO keys VALUES (?, ?, ?, ?, ?)",
+            [(key.key_id, master, slave, key.key, expires) for key in keys for slave in slaves],
+        )
         return keys
 
     @contextmanager
@@ -215,6 +240,18 @@ def _pair(a: str, b: str) -> str:
 def _stored(connection: sqlite3.Connection, pair: str) -> int:
     row = connection.execute("SELECT COALESCE(SUM(LENGTH(bits)), 0) FROM pool WHERE pair = ?", (pair,))
     return int(row.fetchone()[0])
+
+
+def _fetch(connection: sqlite3.Connection, master: str, slave: str, key_id: str) -> StoredKey:
+    """Takes one key from those that wait for the slave."""
+    row = connection.execute(
+        "SELECT bits FROM keys WHERE key_id = ? AND master = ? AND slave = ?", (key_id, master, slave)
+    ).fetchone()
+    if row is None or row[0] is None:
+        raise UsedKeyError(f"key {key_id} is unknown, expired, or was delivered before")
+    # The row stays without its bits, so that a second request is told apart from a new key.
+    connection.execute("UPDATE keys SET bits = NULL WHERE key_id = ? AND slave = ?", (key_id, slave))
+    return StoredKey(key_id, row[0])
 
 
 def _take(connection: sqlite3.Connection, pair: str, octets: int) -> bytes:

@@ -66,6 +66,11 @@ def check_machines(
             "flower has not; leave it out and join with --keys, or use engine local"
         )
     protocol = security.sum
+    if security.channel.kind != "none" and protocol.reveals == "sum":
+        raise RequestError(
+            f"security.channel {security.channel.kind} around security.sum {protocol.kind} is not delivered "
+            "to other machines yet; use one of the two, or engine local"
+        )
     if not isinstance(protocol, Plain) and not (isinstance(protocol, Masks) and protocol.keys != "qkd"):
         keys = f" with keys {protocol.keys}" if isinstance(protocol, Masks) else ""
         raise RequestError(

@@ -198,16 +198,18 @@ class QkdAgreement(Agreement):
     def offer(self, phase: str, received: Received) -> tuple[bytes, dict[int, bytes]]:
         """Returns the names of the keys that were drawn for higher neighbours."""
         me = self._party.client
-        for peer in self._party.neighbours:
-            if peer > me:
-                self._drawn[peer] = self._links.draw(me, peer, self._party.round)
+        higher = [peer for peer in self._party.neighbours if peer > me]
+        self._drawn = self._links.draw(me, higher, self._party.round)
         return b"", {peer: key_id.encode() for peer, (key_id, _) in self._drawn.items()}
 
     def finish(self, received: Received) -> dict[int, PairKeys]:
         """Returns the keys that were drawn here and there."""
-        me, keys = self._party.client, {}
-        for peer, (_, name) in received.items():
-            key_id, key = self._drawn[peer] if peer > me else self._links.fetch(peer, me, name.decode())
+        me = self._party.client
+        named = {peer: name.decode() for peer, (_, name) in received.items() if peer < me}
+        fetched = self._links.fetch(me, named)
+        keys = {}
+        for peer in received:
+            key_id, key = self._drawn[peer] if peer > me else (named[peer], fetched[peer])
             keys[peer] = self._pair(peer, key[:32], key_id.encode(), key[32:])
         return keys
 

@@ -13,7 +13,7 @@ import secrets
 import shutil
 import tempfile
 import weakref
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,27 +79,37 @@ class PairLinks:
         self._waited = math.ceil(short / measured.rate * 1e6) / 1e6
         self._fill(self._waited, pairs)
 
-    def draw(self, master: int, slave: int, round_number: int) -> tuple[str, bytes]:
-        """Returns (key id, key) for the client that draws; the other can fetch it once."""
-        pair = _pair(master, slave)
-        left = self._level(pair) - self._bits
-        if left < 0:
-            raise ShortageError(f"the link of clients {master} and {slave} lacks {-left} key bits")
-        self._levels[pair] = left
-        names = (_name(master), _name(slave))
-        self._store.add(*names, secrets.token_bytes(self._bits // 8))
-        key = self._store.draw(names[0], [names[1]], 1, self._bits)[0]
-        self.ledger.record(Draw(key.key_id, "/".join(names), "pair masks", self._bits, round_number))
-        return key.key_id, key.key
-
-    def fetch(self, master: int, slave: int, key_id: str) -> tuple[str, bytes]:
-        """Returns (key id, key) for the client that was told the key's name.
+    def draw(self, master: int, slaves: Sequence[int], round_number: int) -> dict[int, tuple[str, bytes]]:
+        """Returns (key id, key) per slave for the client that draws; each slave can fetch its own once.
 
         Raises:
-            UsedKeyError: It was fetched before, or never drawn.
+            ShortageError: A link holds too little; no key was drawn.
         """
-        key = self._store.fetch(_name(master), _name(slave), [key_id])[0]
-        return key.key_id, key.key
+        left = {slave: self._level(_pair(master, slave)) - self._bits for slave in slaves}
+        for slave, bits in left.items():
+            if bits < 0:
+                raise ShortageError(f"the link of clients {master} and {slave} lacks {-bits} key bits")
+        for slave, bits in left.items():
+            self._levels[_pair(master, slave)] = bits
+        fresh = {_name(slave): secrets.token_bytes(self._bits // 8) for slave in slaves}
+        keys = self._store.add_and_draw(_name(master), fresh)
+        for name, key in keys.items():
+            link = f"{_name(master)}/{name}"
+            self.ledger.record(Draw(key.key_id, link, "pair masks", self._bits, round_number))
+        return {slave: (keys[_name(slave)].key_id, keys[_name(slave)].key) for slave in slaves}
+
+    def fetch(self, slave: int, key_ids: Mapping[int, str]) -> dict[int, bytes]:
+        """Returns the key per master for the client that was told the keys' names.
+
+        Args:
+            slave: Who asks.
+            key_ids: The name of the key, per client that drew it.
+
+        Raises:
+            UsedKeyError: One was fetched before, or never drawn; none was fetched now.
+        """
+        keys = self._store.fetch_each(_name(slave), {_name(k): name for k, name in key_ids.items()})
+        return {master: keys[_name(master)].key for master in key_ids}
 
     def record(self, round_number: int) -> dict[str, Any]:
         """Returns key bits, waiting and levels after the round."""
