@@ -80,6 +80,11 @@ def test_a_server_that_is_killed_resumes_and_counts_nothing_twice(security, tmp_
     assert all("before; two sums" in reason for _, reason in refusals(rounds[1]))
 
 
+@pytest.fixture(autouse=True)
+def looking_often(monkeypatch):
+    monkeypatch.setattr(attendance, "POLL_SECONDS", 0.01)
+
+
 class Watched(Loopback):
     """Machines of which some are away until ``nodes`` has been called so often; keeps what is sent."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -13,13 +14,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from qfedfm.core.errors import RunError
+from qfedfm.core.errors import RequestError, RunError
 from qfedfm.experiment.rounds import InterruptedRunError
 
 if TYPE_CHECKING:
     from flwr.app import Message
     from flwr.serverapp import Grid
 
+CONNECT_SECONDS = 10.0
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -57,8 +59,10 @@ class Cluster:
         """Connects this process to the cluster, or starts one; Flower's engine then uses and closes it.
 
         Raises:
-            RunError: There is none, or it did not start.
+            RequestError: The address is none.
+            RunError: Nobody is there, or Ray did not start.
         """
+        self._check_there()
         import ray
 
         path = os.pathsep.join(part for part in sys.path if part)
@@ -77,6 +81,20 @@ class Cluster:
                 if self.address is not None or attempt == ATTEMPTS:
                     where = f"at {self.address} " if self.address is not None else ""
                     raise RunError(f"Ray {where}did not start: {sentence_of(error)}") from error
+
+    def _check_there(self) -> None:
+        """Asks whether somebody answers at the address: Ray itself would try for many minutes."""
+        if self.address is None or self.address == "auto":
+            return
+        host, _, port = self.address.removeprefix("ray://").rpartition(":")
+        if not host or not port.isdigit():
+            raise RequestError(
+                f"--ray {self.address} is no address; give here, auto, HOST:PORT or ray://HOST:PORT"
+            )
+        try:
+            socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
+        except (OSError, OverflowError) as error:
+            raise RunError(f"there is no Ray cluster at {self.address}: {error}") from error
 
 
 class Stop:
